@@ -1,0 +1,1 @@
+"""Kubeflow components: thin wrappers around `helmholtz.stages`, one folder each."""

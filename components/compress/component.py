@@ -1,0 +1,17 @@
+"""The compress component."""
+
+from kfp import dsl
+
+
+def build(image: str) -> dsl.base_component.BaseComponent:
+    """The component, running in `image`."""
+
+    @dsl.component(base_image=image, install_kfp_package=False)
+    def compress(root: str, experiment: str, dataset: str) -> None:
+        """Compresses the data set to every level, as TFRecord shards below the run root."""
+        from helmholtz import stages
+
+        with stages.explained():
+            stages.compress(root, experiment, dataset)
+
+    return compress

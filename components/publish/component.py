@@ -1,0 +1,37 @@
+"""The publish component: the pipeline's exit handler, so that there is a report of whatever there is."""
+
+from kfp import dsl
+
+
+def build(image: str) -> dsl.base_component.BaseComponent:
+    """The component, running in `image`."""
+
+    @dsl.component(base_image=image, install_kfp_package=False)
+    def publish(
+        root: str,
+        experiment: str,
+        dataset_path: str,
+        dataset_limit: int,
+        levels: str,
+        architectures: str,
+        seeds: int,
+        epochs: int,
+        batch_size: int,
+        margin: float,
+        confidence: float,
+        page: dsl.Output[dsl.HTML],
+        summary: dsl.Output[dsl.Markdown],
+    ) -> None:
+        """Publishes the HTML report, figures and TensorBoard logs below the run root."""
+        outputs = ("root", "experiment", "page", "summary")
+        parameters = {name: value for name, value in locals().items() if name not in outputs}
+        from pathlib import Path
+
+        from helmholtz import stages
+
+        with stages.explained():
+            html, sentence = stages.publish(root, stages.resolve(experiment, parameters))
+        Path(page.path).write_text(html, encoding="utf-8")
+        Path(summary.path).write_text(sentence + "\n", encoding="utf-8")
+
+    return publish

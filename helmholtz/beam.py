@@ -1,0 +1,61 @@
+"""Apache Beam around the compress stage: one element is one shard, so there is nothing to shuffle.
+
+Runners: ``local`` is Beam's own FnApiRunner in this process, ``multi-processing`` the same with one SDK process a
+processor; ``flink`` and ``dataflow`` take their addresses from `beam.options`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from helmholtz.compress import ShardCompressor, ShardTask
+from helmholtz.dataset import DatasetIndex
+from helmholtz.experiment import Experiment
+from helmholtz.storage import Store
+
+# Pinned: the default local runner first tries to download a Go binary.
+_LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+_RUNNERS = {"local": _LOCAL_RUNNER, "multi-processing": _LOCAL_RUNNER, "flink": "FlinkRunner", "dataflow": "DataflowRunner"}
+
+
+class CompressShard(beam.DoFn):  # type: ignore[misc]  # Beam's classes are untyped
+    """Does one `ShardTask` and yields its shard's name."""
+
+    def __init__(self, store: Store, experiment: Experiment, index: DatasetIndex) -> None:
+        self._arguments = (store, experiment, index)
+        self._compressor: ShardCompressor | None = None
+
+    def setup(self) -> None:
+        """Opens source and codec, once a worker."""
+        self._compressor = ShardCompressor(*self._arguments)
+
+    def process(self, task: ShardTask) -> Iterator[str]:
+        """Compresses one shard to all levels it lacks."""
+        assert self._compressor is not None  # noqa: S101  # Beam calls setup first
+        self._compressor(task)
+        yield task.name
+
+
+def run_tasks(store: Store, experiment: Experiment, index: DatasetIndex, tasks: Sequence[ShardTask]) -> None:
+    """Runs all tasks on the experiment's runner and waits for them."""
+    logging.getLogger("apache_beam").setLevel(logging.ERROR)
+    with beam.Pipeline(runner=_RUNNERS[experiment.beam.runner], options=_options(experiment)) as pipeline:
+        _ = (
+            pipeline
+            | "Shards" >> beam.Create(list(tasks), reshuffle=True)
+            | "Compress" >> beam.ParDo(CompressShard(store, experiment, index))
+        )
+
+
+def _options(experiment: Experiment) -> PipelineOptions:
+    settings = experiment.beam
+    arguments = list(settings.options)
+    if settings.runner == "multi-processing":
+        workers = settings.workers or os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()
+        arguments += ["--direct_running_mode=multi_processing", f"--direct_num_workers={workers}"]
+    return PipelineOptions(arguments)

@@ -1,0 +1,28 @@
+"""``helmholtz compile``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(name="compile")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), default=Path("helmholtz.yaml"), show_default=True
+)
+@click.option("--cpu-image", help="Image of the plan, compress, analyse and publish stages.")
+@click.option("--gpu-image", help="Image of the train stage.")
+@click.option("--parallelism", type=click.IntRange(min=1), default=8, show_default=True, help="Train tasks at once.")
+def command(output: Path, cpu_image: str | None, gpu_image: str | None, parallelism: int) -> None:
+    """Write the pipeline as Kubeflow IR YAML, to upload by hand or keep under version control.
+
+    \b
+    Example:
+      helmholtz compile -o helmholtz.yaml --cpu-image REGISTRY/helmholtz-cpu:TAG --gpu-image REGISTRY/helmholtz-gpu:TAG
+    """
+    from helmholtz_pipelines.sweep import CPU_IMAGE, GPU_IMAGE, build, compile_to
+
+    output.parent.mkdir(parents=True, exist_ok=True)
+    compile_to(output, build(cpu_image or CPU_IMAGE, gpu_image or GPU_IMAGE, parallelism))
+    click.echo(f"{output}: {output.stat().st_size} bytes")

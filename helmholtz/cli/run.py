@@ -1,0 +1,150 @@
+"""``helmholtz run``."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+from helmholtz.cli.options import default_root, experiment_options, json_option, load, root_option
+from helmholtz.errors import HelmholtzError
+from helmholtz.experiment import Experiment
+from helmholtz.progress import Progress, read_progress
+from helmholtz.stages import ERROR
+from helmholtz.storage import Store, is_remote, open_store
+
+
+@click.command(name="run")
+@experiment_options
+@root_option
+@click.option(
+    "--parallel",
+    type=click.IntRange(1, 2),
+    help="Train tasks at once, sharing the processors.  [default: 2 where there are two]",
+)
+@json_option
+def command(experiment: str, overrides: tuple[str, ...], root: str | None, parallel: int | None, as_json: bool) -> None:
+    """Run an experiment on this machine, to its report.
+
+    EXPERIMENT is a YAML file or the name of a bundled experiment (see `helmholtz experiments`). It runs the same Kubeflow
+    pipeline that `helmholtz submit` sends to a cluster. Whatever the run root already holds is reused, so a stopped run
+    goes on where it was, and a changed level redoes only that level.
+
+    \b
+    Examples:
+      helmholtz run quickstart
+      helmholtz run quickstart --set levels=[none,25,1] --set seeds=2
+      helmholtz run mine.yaml --root gs://bucket/runs/mine
+    """
+    resolved = load(experiment, overrides)
+    root = root or default_root(resolved)
+    store = open_store(root)
+    before = read_progress(store, resolved)
+    started = time.monotonic()
+    log = _log_path(store)
+    with tempfile.TemporaryDirectory(prefix="helmholtz-") as folder:
+        request = Path(folder, "experiment.json")
+        request.write_text(resolved.to_json(), encoding="utf-8")
+        status = _watch(store, resolved, _start(store, request, log, parallel), log, quiet=as_json)
+    failure = _failure(log)
+    after = read_progress(store, resolved)
+    finished = after is not None and after.trials == after.trials_total and store.exists("report/report.html")
+    if status != 0 or not finished:
+        reason = failure or "the pipeline stopped before it was done"
+        raise HelmholtzError(
+            f"{reason}\nThe whole log is in {log}. What is finished is kept: the same command goes on from here."
+        )
+    _conclude(store, before, after, time.monotonic() - started, as_json=as_json)
+
+
+def _start(store: Store, request: Path, log: Path, parallel: int | None) -> subprocess.Popen[bytes]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    parallel = parallel or min(2, cores)
+    environment = {
+        **os.environ,
+        "HELMHOLTZ_THREADS": str(max(1, cores // parallel)),
+        "PYTHONUNBUFFERED": "1",
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+    }
+    arguments = [sys.executable, "-m", "helmholtz_pipelines.local", store.uri, str(request), f"--parallelism={parallel}"]
+    with log.open("ab") as output:
+        return subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)  # noqa: S603
+
+
+def _log_path(store: Store) -> Path:
+    folder = Path(tempfile.gettempdir(), "helmholtz-logs") if is_remote(store.uri) else Path(store.uri, "logs")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HelmholtzError(f"{folder}: can't write here: {error.strerror}; choose another --root") from error
+    return folder / time.strftime("run-%Y%m%d-%H%M%S.log")
+
+
+def _watch(store: Store, experiment: Experiment, process: subprocess.Popen[bytes], log: Path, *, quiet: bool) -> int:
+    """Shows progress until the process ends. Returns its exit status."""
+    from helmholtz.cli.display import Display
+
+    display = Display(experiment, store.uri, log, quiet=quiet)
+    try:
+        with display:
+            while process.poll() is None:
+                display.update(_peek(store, experiment))
+                time.sleep(0.5 if not is_remote(store.uri) else 5)
+            display.update(_peek(store, experiment))
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+    return process.returncode
+
+
+def _peek(store: Store, experiment: Experiment) -> Progress | None:
+    try:
+        return read_progress(store, experiment)
+    except HelmholtzError:
+        return None  # being written this very moment; the pipeline itself will say if it is really broken
+
+
+def _failure(log: Path) -> str | None:
+    """The last error that a stage explained in the log."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    starts = [number for number, line in enumerate(lines) if ERROR in line]
+    if not starts:
+        return None
+    last = lines[starts[-1] :]
+    rest = [line.strip() for line in last[1:11]]
+    end = next((n for n, line in enumerate(rest) if not line or "[KFP" in line or " - " in line[:20]), len(rest))
+    return "\n".join([last[0].split(ERROR, 1)[1], *rest[:end]])
+
+
+def _conclude(store: Store, before: Progress | None, after: Progress | None, seconds: float, *, as_json: bool) -> None:
+    import json
+
+    report = json.loads(store.read_bytes("report/report.json"))
+    sentence = report["recommendation"]["sentence"]
+    kept = before.trials if before else 0
+    places = {
+        "report": f"{store.uri}/report/report.html",
+        "table": f"{store.uri}/report/curves.csv",
+        "tensorboard": f"{store.uri}/tensorboard",
+    }
+    if as_json:
+        facts = {"root": store.uri, "seconds": round(seconds, 1), "recommendation": sentence, **places}
+        if after:
+            facts |= {"trials": after.trials_total, "trials_kept": kept}
+        click.echo(json.dumps(facts, indent=2))
+        return
+    if after:
+        reused = before.shards if before else 0
+        click.echo(
+            f"Done in {seconds:.0f} s: {after.trials_total} trials ({kept} kept from before), "
+            f"{after.shards_total} shards ({reused} kept from before)."
+        )
+    click.echo(f"\n{sentence}\n")
+    click.echo(f"Report:      {places['report']}\nTable:       {places['table']}")
+    click.echo(f"TensorBoard: tensorboard --logdir {places['tensorboard']}")

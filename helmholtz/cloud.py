@@ -1,0 +1,70 @@
+"""Access to gs:// and s3:// objects, and their errors as sentences.
+
+cloudpathlib gives one path type over google-cloud-storage and boto3. Credentials come from the environment as those
+libraries document (service account, workload identity, `AWS_*`); none are ever passed by value. `STORAGE_EMULATOR_HOST`
+and `AWS_ENDPOINT_URL` point them at another server, such as an emulator or the S3-compatible store that KFP ships with.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from helmholtz.errors import StorageError
+
+if TYPE_CHECKING:
+    from cloudpathlib import CloudPath
+    from cloudpathlib.client import Client
+
+
+@functools.cache
+def _client(scheme: str, process: int) -> Client:  # noqa: ARG001  # part of the key: HTTP sessions don't survive a fork
+    if scheme == "gs":
+        from cloudpathlib import GSClient
+        from google.auth.credentials import AnonymousCredentials
+        from google.cloud import storage
+
+        if os.environ.get("STORAGE_EMULATOR_HOST"):
+            anonymous = storage.Client(project="local", credentials=AnonymousCredentials())
+            return GSClient(storage_client=anonymous)
+        return GSClient()
+    try:
+        from cloudpathlib import S3Client
+
+        return S3Client(endpoint_url=os.environ.get("AWS_ENDPOINT_URL"))
+    except ImportError as error:
+        raise StorageError("s3:// needs the extra: pip install 'helmholtz[s3]'") from error
+
+
+def cloud_path(uri: str) -> CloudPath:
+    """The cloud path at `uri` (``gs://`` or ``s3://``)."""
+    from cloudpathlib import CloudPath
+
+    scheme = uri.split("://", 1)[0]
+    with explained(uri):
+        return CloudPath(uri, client=_client(scheme, os.getpid()))  # type: ignore[abstract]  # its metaclass picks the class
+
+
+@contextlib.contextmanager
+def explained(uri: str) -> Iterator[None]:
+    """Turns any error of the cloud libraries into a StorageError that names `uri` and the likely fix."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except Exception as error:
+        name = type(error).__name__
+        text = str(error).strip().splitlines()[0] if str(error).strip() else name
+        fixes = {
+            "DefaultCredentialsError": "no credentials: run `gcloud auth application-default login`, "
+            "or give the pod a service account",
+            "NoCredentialsError": "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or give the pod a role",
+            "Forbidden": "no permission: grant this account read and write on the bucket",
+            "NotFound": "no such bucket or object",
+            "FileNotFoundError": "no such object",
+            "NoSuchBucket": "no such bucket",
+        }
+        raise StorageError(f"{uri}: {fixes.get(name, name)} ({text})") from error

@@ -1,0 +1,78 @@
+"""What a codec must be able to do: take a raw record, and encode it at any level.
+
+`prepare` does, once a record, everything that doesn't depend on the level (decode, convert, check); every reason to set a
+record aside is found there, so that a record is either in all levels of a set or in none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol
+
+from helmholtz.levels import Level
+from helmholtz.sources.base import Raw
+
+Medium = Literal["image", "audio"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A record ready to be encoded at any level.
+
+    `samples` is what gets compressed (images: uint8 [height, width, 3] RGB, C-contiguous). `passthrough` holds the source's
+    own bytes where ``none`` hands them on untouched. `source_level` is the level the source itself was compressed at, as
+    estimated from its content, or None where the source is lossless. `notes` are conversions done ("palette", "cmyk", ...).
+    """
+
+    samples: Any
+    count: int  # number of samples: pixels of an image, frames of a clip
+    passthrough: bytes | None = None
+    source_level: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A payload: a whole media file, and how many of its bits are entropy-coded content (no headers, no tables)."""
+
+    data: bytes
+    coded_bits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bits:
+    """Theoretical bits per sample at a level: lost and left. See `helmholtz.codecs.bits`."""
+
+    lost: float
+    left: float
+
+
+class Codec(Protocol):
+    """A lossy codec with a scale of levels, for one medium. Small and picklable."""
+
+    name: ClassVar[str]  # "jpeg"
+    medium: ClassVar[Medium]
+    sample: ClassVar[str]  # what one sample is, for people: "pixel"
+    scale: ClassVar[str]  # what the level number is, for people: "quality"
+
+    @property
+    def identity(self) -> str:
+        """Name plus every setting that changes its output, as a folder name, e.g. ``jpeg-420``."""
+
+    def check(self, level: Level) -> None:
+        """Raises ValueError, saying what is allowed, if the codec has no such level."""
+
+    def quantisation(self, level: Level) -> float:
+        """Relative quantisation Q in 0..1, the x axis of every figure; 0 for ``none``."""
+
+    def bits(self, level: Level) -> dict[str, Bits]:
+        """Theoretical bits by accounting (JPEG: ``standard`` and ``paper``); empty where there is no theory or for ``none``."""
+
+    def prepare(self, raw: Raw) -> Prepared:
+        """`raw` made ready. Raises BadRecord, with the reason, if it can't be used."""
+
+    def encode(self, record: Prepared, level: Level) -> Encoded:
+        """The record at `level`; ``none`` is lossless."""
+
+    def versions(self) -> dict[str, str]:
+        """Names and versions of the libraries that write the payloads."""

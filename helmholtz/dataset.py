@@ -1,0 +1,230 @@
+"""The data set of a run: which records, in which split and shard, under which fingerprint.
+
+`index_dataset` lists a source once, splits it, deals every split's records to shards by a hash of their keys, and writes
+the lists below ``data/<fingerprint>/``: ``records/train-00000-of-00008.jsonl`` (one line a record), ``rejected.jsonl``, and
+last ``dataset.json``. The fingerprint is a SHA-256 of those lists and of the options that decide what a record becomes; it
+depends on content, labels and splits, not on where the data lie, so moving the source changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from pydantic import ValidationError
+
+from helmholtz.errors import SourceError, StorageError
+from helmholtz.experiment import Dataset
+from helmholtz.manifest import Model, RejectedEntry
+from helmholtz.sources import open_source
+from helmholtz.sources.base import SPLITS, Rejected, Source, SourceRecord, Split
+from helmholtz.splits import assign_splits
+from helmholtz.storage import Store
+
+
+class ListedRecord(Model):
+    """One line of a shard's record list."""
+
+    key: str
+    label: int
+    digest: str
+    nbytes: int
+
+
+class DatasetIndex(Model):
+    """``dataset.json``: a split data set, ready to be compressed."""
+
+    format: Literal[1] = 1
+    fingerprint: str
+    kind: str
+    description: str
+    classes: tuple[str, ...]
+    records: dict[Split, int]
+    shards: dict[Split, int]
+    unused: int  # records left out by `dataset.limit`
+    rejected: int
+
+    @property
+    def folder(self) -> str:
+        """Key of the folder below the run root."""
+        return f"data/{self.fingerprint}"
+
+    def shard_names(self) -> Iterator[tuple[Split, str]]:
+        """(split, name without ending) of every shard, e.g. ``("train", "train-00000-of-00008")``."""
+        for split in SPLITS:
+            count = self.shards[split]
+            for number in range(count):
+                yield split, f"{split}-{number:05d}-of-{count:05d}"
+
+
+def index_dataset(store: Store, dataset: Dataset) -> DatasetIndex:
+    """Lists, splits and records the data set below the run root, unless that very set is there already.
+
+    Raises SourceError if the source can't be used or too much of it is unusable.
+    """
+    index, listing, shards = _index(dataset)
+    if not store.exists(f"{index.folder}/dataset.json"):
+        _write(store, index, listing, shards)
+    return index
+
+
+def preview(dataset: Dataset, sample: int) -> tuple[DatasetIndex, list[str]]:
+    """The index without writing anything, and the keys of at most `sample` records, spread over the training split."""
+    index, listing, shards = _index(dataset)
+    rows = [row for shard in shards["train"] for row in shard]
+    return index, [listing.keys[row] for row in rows[:: max(1, len(rows) // sample)][:sample]]
+
+
+def _index(dataset: Dataset) -> tuple[DatasetIndex, _Listing, dict[Split, list[list[int]]]]:
+    source = open_source(dataset)
+    listing = _list(source)
+    check_rejected(listing.rejected, len(listing.keys) + len(listing.rejected), dataset.max_rejected, "listing the source")
+    split_of = assign_splits(
+        np.frombuffer(listing.labels, dtype=np.int32),
+        np.frombuffer(listing.groups, dtype=np.uint64),
+        np.frombuffer(listing.prescribed, dtype=np.int8),
+        classes=source.classes,
+        validation=dataset.validation,
+        test=dataset.test,
+        seed=dataset.split_seed,
+        limit=dataset.limit,
+    )
+    shards = _deal(listing, split_of, dataset)
+    index = DatasetIndex(
+        fingerprint=_fingerprint(source, dataset, listing, shards),
+        kind=dataset.kind,
+        description=source.description,
+        classes=source.classes,
+        records={split: sum(len(rows) for rows in shards[split]) for split in SPLITS},
+        shards={split: len(shards[split]) for split in SPLITS},
+        unused=int(np.count_nonzero(split_of < 0)),
+        rejected=len(listing.rejected),
+    )
+    return index, listing, shards
+
+
+def read_index(store: Store, fingerprint: str) -> DatasetIndex:
+    """The index written earlier under `fingerprint`."""
+    key = f"data/{fingerprint}/dataset.json"
+    try:
+        return DatasetIndex.model_validate_json(store.read_bytes(key))
+    except ValidationError as error:
+        raise StorageError(f"{store.uri}/{key}: not a data set index; delete it and run again") from error
+
+
+def read_records(store: Store, index: DatasetIndex, name: str) -> list[ListedRecord]:
+    """The records of the shard `name`, in shard order."""
+    lines = store.read_bytes(f"{index.folder}/records/{name}.jsonl").decode().splitlines()
+    return [ListedRecord.model_validate_json(line) for line in lines]
+
+
+def read_rejected(store: Store, index: DatasetIndex) -> list[RejectedEntry]:
+    """The records set aside while listing."""
+    lines = store.read_bytes(f"{index.folder}/rejected.jsonl").decode().splitlines()
+    return [RejectedEntry.model_validate_json(line) for line in lines]
+
+
+def check_rejected(rejected: Sequence[Rejected | RejectedEntry], total: int, limit: float, stage: str) -> None:
+    """Raises SourceError if more than the stated share of the records was set aside."""
+    if rejected and len(rejected) > limit * total:
+        shown = "; ".join(f"{r.key}: {r.reason}" for r in rejected[:5])
+        more = f"; and {len(rejected) - 5} more" if len(rejected) > 5 else ""
+        raise SourceError(
+            f"{stage}: {len(rejected)} of {total} records can't be used, more than dataset.max_rejected={limit:g} allows "
+            f"({shown}{more}). Mend them, or raise dataset.max_rejected."
+        )
+
+
+@dataclass
+class _Listing:
+    """A source's records as columns, so that a million of them take little memory."""
+
+    keys: list[str] = field(default_factory=list)
+    digests: list[str] = field(default_factory=list)
+    labels: array[int] = field(default_factory=lambda: array("i"))
+    nbytes: array[int] = field(default_factory=lambda: array("q"))
+    groups: array[int] = field(default_factory=lambda: array("Q"))
+    prescribed: array[int] = field(default_factory=lambda: array("b"))
+    rejected: list[Rejected] = field(default_factory=list)
+
+
+def _list(source: Source) -> _Listing:
+    listing = _Listing()
+    for record in source.records():
+        if isinstance(record, SourceRecord):
+            listing.keys.append(record.key)
+            listing.digests.append(record.digest)
+            listing.labels.append(record.label)
+            listing.nbytes.append(record.nbytes)
+            listing.groups.append(_hash(record.digest if record.group is None else record.group))
+            listing.prescribed.append(-1 if record.split is None else SPLITS.index(record.split))
+        else:
+            listing.rejected.append(record)
+    if not listing.keys:
+        raise SourceError(f"{source.description}: no usable record in it")
+    if len(set(listing.keys)) < len(listing.keys):
+        raise SourceError(f"{source.description}: two records have the same key")
+    return listing
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "little")
+
+
+def _deal(listing: _Listing, split_of: np.ndarray, dataset: Dataset) -> dict[Split, list[list[int]]]:
+    """Rows of each shard of each split. Shard k holds every n-th record in the order of the hashed keys."""
+    order = np.fromiter((_hash(key) for key in listing.keys), dtype=np.uint64, count=len(listing.keys))
+    train = int(np.count_nonzero(split_of == 0))
+    per_shard = max(1, -(-train // dataset.shards))
+    shards: dict[Split, list[list[int]]] = {}
+    for number, split in enumerate(SPLITS):
+        rows = np.flatnonzero(split_of == number)
+        rows = rows[np.argsort(order[rows], kind="stable")]
+        count = min(len(rows), dataset.shards, max(1, -(-len(rows) // per_shard)))
+        shards[split] = [rows[k::count].tolist() for k in range(count)]
+    return shards
+
+
+def _lines(listing: _Listing, rows: list[int]) -> bytes:
+    return "".join(
+        json.dumps(
+            {
+                "key": listing.keys[row],
+                "label": listing.labels[row],
+                "digest": listing.digests[row],
+                "nbytes": listing.nbytes[row],
+            }
+        )
+        + "\n"
+        for row in rows
+    ).encode()
+
+
+def _fingerprint(source: Source, dataset: Dataset, listing: _Listing, shards: dict[Split, list[list[int]]]) -> str:
+    head = {"format": 1, "classes": source.classes, "max_pixels": dataset.max_pixels}
+    sha256 = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
+    for split in SPLITS:
+        for rows in shards[split]:
+            sha256.update(b"\0" + split.encode() + b"\0")
+            sha256.update(_lines(listing, rows))
+    sha256.update(b"\0rejected\0" + _rejected_lines(listing))
+    return sha256.hexdigest()[:16]
+
+
+def _rejected_lines(listing: _Listing) -> bytes:
+    return "".join(json.dumps({"key": r.key, "reason": r.reason}) + "\n" for r in listing.rejected).encode()
+
+
+def _write(store: Store, index: DatasetIndex, listing: _Listing, shards: dict[Split, list[list[int]]]) -> None:
+    names = iter(index.shard_names())
+    for split in SPLITS:
+        for rows in shards[split]:
+            _, name = next(names)
+            store.write_bytes(f"{index.folder}/records/{name}.jsonl", _lines(listing, rows))
+    store.write_bytes(f"{index.folder}/rejected.jsonl", _rejected_lines(listing))
+    store.write_bytes(f"{index.folder}/dataset.json", index.model_dump_json(indent=2).encode())

@@ -1,0 +1,170 @@
+"""Experiments: the one thing a user writes, checked in full before anything runs.
+
+The public keys (they stay): `dataset.kind`, `dataset.path`, `dataset.limit`, `codec`, `levels`, `architectures`, `seeds`,
+`training.epochs`, `training.batch_size`, `analysis.margin`, `analysis.confidence`. Files, bundled names and overrides are
+read by `helmholtz.experiment_file`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from helmholtz.levels import NONE, Level, parse_level, sort_key
+
+T = TypeVar("T")
+
+ARCHITECTURES = ("A", "B", "C", "D", "E", "F")
+
+
+def _unique(values: tuple[T, ...]) -> tuple[T, ...]:
+    for value in values:
+        if values.count(value) > 1:
+            raise ValueError(f"{value!r} is listed twice; list each once")
+    return values
+
+
+def _ordered(levels: tuple[Level, ...]) -> tuple[Level, ...]:
+    return tuple(sorted(levels, key=sort_key))
+
+
+Levels = Annotated[
+    tuple[Annotated[Level, BeforeValidator(parse_level)], ...],
+    Field(min_length=1),
+    AfterValidator(_unique),
+    AfterValidator(_ordered),
+]
+Architecture = Literal["A", "B", "C", "D", "E", "F"]
+Architectures = Annotated[tuple[Architecture, ...], Field(min_length=1), AfterValidator(_unique)]
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are errors, and values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Dataset(Section):
+    """The labelled records, and how they are split, once, before any compression."""
+
+    kind: Literal["photographs", "cifar10", "image-folder"]
+    path: str | None = None  # a folder or URI; photographs needs none
+    limit: int | None = Field(None, ge=1)  # training records used, balanced over classes; None: all
+    classes: Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(_unique)] | None = None  # None: all
+    validation: float = Field(0.1, gt=0, lt=0.9)  # share of the training data that chooses the epoch
+    test: float = Field(0.2, gt=0, lt=0.9)  # share cut off for the test, where the source prescribes none
+    split_seed: int = Field(0, ge=0)
+    group: str | None = None  # regular expression on the key; records whose match is equal stay on one side of a split
+    max_rejected: float = Field(0.05, ge=0, le=1)  # share of records that may be set aside before the run stops
+    max_pixels: int = Field(64_000_000, ge=1)  # larger images are set aside, not decoded
+    shards: int = Field(8, ge=1, le=10_000)  # TFRecord files of the training split; the others in proportion
+    download: bool = False  # cifar10: fetch the archive when `path` doesn't hold it
+
+    @model_validator(mode="after")
+    def _path_where_needed(self) -> Self:
+        if self.kind != "photographs" and self.path is None:
+            raise ValueError(f"kind {self.kind} needs path: the folder or URI that holds the data")
+        return self
+
+
+class Jpeg(Section):
+    """Settings of the JPEG codec beside the level."""
+
+    subsampling: Literal["4:2:0", "4:2:2", "4:4:4"] = "4:2:0"  # of the chrominance planes; Pillow's default
+
+
+class Combination(Section):
+    """More trials: every architecture of this list at every level of this list."""
+
+    architectures: Architectures
+    levels: Levels
+
+
+class Training(Section):
+    """The training budget and its optimiser: the reference's (REFERENCE: SGD, Nesterov 0.9, decay 1e-6 an update)."""
+
+    epochs: int = Field(30, ge=1)
+    batch_size: int = Field(128, ge=1)
+    learning_rate: float = Field(0.01, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    decay: float = Field(1e-6, ge=0)  # learning rate is divided by 1 + decay * updates
+    augment: bool = True  # shifts of +-10% on both axes and horizontal flips
+    input_size: int = Field(32, ge=8, le=1024)  # pixels: decoded images are resized to input_size x input_size
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+
+
+class Analysis(Section):
+    """What counts as no loss, and how sure to be of it."""
+
+    margin: float = Field(0.01, gt=0, lt=0.5)  # tolerated loss of accuracy, as a fraction: 0.01 is one point
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+
+
+class Beam(Section):
+    """Where the compression runs."""
+
+    runner: Literal["local", "multi-processing", "flink", "dataflow"] = "local"
+    workers: int | None = Field(None, ge=1)  # processes of multi-processing; None: one a processor
+    options: tuple[str, ...] = ()  # further Beam pipeline options, e.g. "--region=europe-west4"
+
+
+class Resources(Section):
+    """What a trial asks of the cluster; not used on a laptop."""
+
+    cpu: str = "2"
+    memory: str = "8G"
+    gpus: int = Field(0, ge=0)
+    gpu_type: str = "nvidia.com/gpu"
+
+
+class Experiment(Section):
+    """A whole experiment. `levels` always contains `none`, the reference of every comparison."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")] = "experiment"
+    description: str = ""
+    dataset: Dataset
+    codec: Literal["jpeg"] = "jpeg"
+    jpeg: Jpeg = Jpeg()
+    levels: Levels
+    architectures: Architectures = ("A",)
+    also: tuple[Combination, ...] = ()
+    seeds: int = Field(3, ge=1, le=100)  # trials of each combination, seeds 0, 1, 2, ...
+    training: Training = Training()
+    analysis: Analysis = Analysis()
+    beam: Beam = Beam()
+    resources: Resources = Resources()
+
+    @model_validator(mode="after")
+    def _levels_are_the_codecs(self) -> Self:
+        from helmholtz.codecs import open_codec
+
+        codec = open_codec(self)
+        for level in self.all_levels:
+            codec.check(level)
+        if NONE not in self.levels:
+            raise ValueError("levels must contain none: every other level is compared with it")
+        return self
+
+    @property
+    def all_levels(self) -> tuple[Level, ...]:
+        """Every level that any trial needs, least compressed first."""
+        return _ordered(tuple({*self.levels, *(level for more in self.also for level in more.levels)}))
+
+    @property
+    def combinations(self) -> tuple[tuple[str, Level], ...]:
+        """Every (architecture, level) once, in the order they are trained: by level, then architecture."""
+        cells = {(a, level) for level in self.levels for a in self.architectures}
+        cells |= {(a, level) for more in self.also for level in more.levels for a in more.architectures}
+        return tuple(sorted(cells, key=lambda cell: (sort_key(cell[1]), cell[0])))
+
+    def to_json(self) -> str:
+        """The resolved experiment as canonical JSON; `Experiment.model_validate_json` reads it back."""
+        import json
+
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+
+def as_tree(experiment: Experiment) -> dict[str, Any]:
+    """The experiment as plain dictionaries and lists, in the order of its definition, for YAML or display."""
+    return experiment.model_dump(mode="json")

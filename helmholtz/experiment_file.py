@@ -1,0 +1,150 @@
+"""Reading experiments: YAML files, bundled names, `--set` overrides, and errors that name file, key and what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+import typing
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from helmholtz.errors import ExperimentError
+from helmholtz.experiment import Experiment
+
+MAX_BYTES = 1 << 20  # an experiment is a page of text; anything larger is a mistake
+
+
+def bundled() -> dict[str, str]:
+    """Bundled experiments: name -> description."""
+    found = {}
+    for entry in resources.files("helmholtz.experiments").iterdir():
+        if entry.name.endswith(".yaml"):
+            tree = yaml.safe_load(entry.read_text("utf-8"))
+            found[entry.name.removesuffix(".yaml")] = str(tree.get("description", ""))
+    return dict(sorted(found.items()))
+
+
+def load_experiment(name: str, overrides: Sequence[str] = ()) -> Experiment:
+    """The experiment in the file `name`, or the bundled one of that name, with ``key=value`` overrides applied.
+
+    Raises ExperimentError, naming the file, the key and what is allowed.
+    """
+    text, where = _read(name)
+    return parse_experiment(text, overrides, where=where, name=Path(name).stem)
+
+
+def parse_experiment(text: str, overrides: Sequence[str] = (), *, where: str = "experiment", name: str = "") -> Experiment:
+    """The experiment in the YAML `text`, with overrides applied; `where` names it in errors, `name` is its default name."""
+    tree = _tree(text, where)
+    if name and "name" not in tree:
+        tree["name"] = "".join(c if c.isalnum() and c.isascii() else "-" for c in name.lower()).strip("-")[:63] or "experiment"
+    for override in overrides:
+        _apply(tree, override)
+    overridden = {override.split("=")[0].strip() for override in overrides}
+    if overridden & {"architectures", "levels"} and "also" not in overridden:
+        tree.pop("also", None)  # a grid given by hand is the whole grid, without the file's extra combinations
+    try:
+        return Experiment.model_validate(tree)
+    except ValidationError as error:
+        raise ExperimentError("\n".join(_explain(where, detail, overrides) for detail in error.errors()[:10])) from error
+
+
+def _read(name: str) -> tuple[str, str]:
+    path = Path(name).expanduser()
+    if path.is_file():
+        if path.stat().st_size > MAX_BYTES:
+            raise ExperimentError(f"{path}: over {MAX_BYTES} bytes; an experiment is a short YAML file")
+        try:
+            return path.read_text("utf-8"), str(path)
+        except (OSError, UnicodeDecodeError) as error:
+            raise ExperimentError(f"{path}: can't read it as UTF-8 text ({error})") from error
+    names = bundled()
+    if name in names:
+        return resources.files("helmholtz.experiments").joinpath(f"{name}.yaml").read_text(
+            "utf-8"
+        ), f"bundled experiment {name}"
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise ExperimentError(f"{name}: no such file, and no bundled experiment; {hint}bundled: {', '.join(names)}")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without aliases (which can grow without bound) and with duplicate keys as errors."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) aren't supported")
+        return super().compose_node(parent, index)  # type: ignore[no-untyped-call]
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        keys = [key.value for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.YAMLError(f"the key {key} stands twice, the second time in line {node.start_mark.line + 1} or below")
+        return super().construct_mapping(node, deep)
+
+
+def _parse(text: str) -> Any:
+    return yaml.load(text, Loader=_Loader)  # noqa: S506  # derived from SafeLoader
+
+
+def _tree(text: str, where: str) -> dict[str, Any]:
+    try:
+        tree = _parse(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ExperimentError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):
+        raise ExperimentError(f"{where}: an experiment is a YAML mapping of keys to values, such as 'codec: jpeg'")
+    return tree
+
+
+def _apply(tree: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise ExperimentError(f"--set {override}: write key=value, for instance --set seeds=2 or --set levels=[none,25,1]")
+    try:
+        value = _parse(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ExperimentError(f"--set {override}: the value is not valid YAML: {' '.join(str(error).split())}") from error
+    for part in parts[:-1]:
+        tree = tree.setdefault(part, {})
+        if not isinstance(tree, dict):
+            raise ExperimentError(f"--set {override}: {part} is a value, it has no keys below it")
+    tree[parts[-1]] = value
+
+
+def _explain(where: str, detail: Mapping[str, Any], overrides: Sequence[str]) -> str:
+    location = [part for part in detail["loc"] if not (isinstance(part, str) and part.startswith(("function-", "literal[")))]
+    key = ""
+    for part in location:
+        key += f"[{part}]" if isinstance(part, int) else f".{part}" if key else str(part)
+    top = key.split("[")[0]
+    if any(top and override.split("=")[0].strip() == top for override in overrides):
+        where = "--set"
+    if detail["type"] == "extra_forbidden":
+        allowed = _keys_at(location[:-1])
+        near = difflib.get_close_matches(str(location[-1]), allowed, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        return f"{where}: {key}: unknown key; {hint}allowed here: {', '.join(allowed)}"
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    if detail["type"] == "missing":
+        return f"{where}: {key}: missing; it must be given"
+    got = "" if detail["type"] == "value_error" or isinstance(detail["input"], (dict, list)) else f" (got {detail['input']!r})"
+    return f"{where}: {key + ': ' if key else ''}{message[0].lower() + message[1:]}{got}"
+
+
+def _keys_at(location: Sequence[str | int]) -> list[str]:
+    """Keys allowed in the section at `location`."""
+    model: type[BaseModel] = Experiment
+    for part in location:
+        if isinstance(part, int):
+            continue
+        annotation = model.model_fields[part].annotation
+        candidates = [annotation, *typing.get_args(annotation)]
+        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+    return list(model.model_fields)

@@ -1,0 +1,1 @@
+"""Bundled experiments, by name. Each is one YAML file that states its purpose, command and expected time."""

@@ -1,0 +1,100 @@
+"""The manifest: what a level of a data set holds, written last, so that where it stands the level is whole.
+
+Lies at ``data/<dataset>/<codec>/<level>/manifest.json`` below the run root, beside the shards it lists.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from helmholtz.errors import ShardError
+from helmholtz.levels import Level
+from helmholtz.sources.base import Split
+from helmholtz.storage import Store
+
+
+class Model(BaseModel):
+    """Base of everything stored as JSON: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ShardEntry(Model):
+    """One TFRecord file."""
+
+    name: str  # file name beside the manifest, e.g. "train-00000-of-00008.tfrecord"
+    records: int = Field(ge=0)
+    nbytes: int = Field(ge=0)
+    sha256: str
+
+
+class SplitEntry(Model):
+    """Totals of one split at one level."""
+
+    records: int
+    per_class: tuple[int, ...]  # in the order of `classes`
+    payload_bytes: int  # the media files alone, with their headers
+    coded_bits: int  # entropy-coded content alone, without headers and tables
+    samples: int  # pixels, or frames of audio
+    source_bytes: int  # what the same records take as the source stores them
+    shards: tuple[ShardEntry, ...]
+
+
+class RejectedEntry(Model):
+    """A record that was set aside, and why."""
+
+    key: str
+    reason: str
+
+
+class LevelManifest(Model):
+    """One level of a data set."""
+
+    format: Literal[1] = 1
+    dataset: str  # fingerprint
+    codec: str  # identity, e.g. "jpeg-420"
+    medium: Literal["image", "audio"]
+    level: Level
+    quantisation: float  # relative, 0..1
+    sample: str  # "pixel"
+    classes: tuple[str, ...]
+    splits: dict[Split, SplitEntry]
+    rejected: tuple[RejectedEntry, ...]
+    double_compressed: int  # records whose source was itself compressed at this level or a lower one (none is 0)
+    source_levels: dict[str, int]  # estimated source level ("none" for lossless) -> records
+    notes: dict[str, int]  # conversions done on the way in ("palette", "cmyk", ...) -> records
+    versions: dict[str, str]  # libraries that wrote the payloads
+
+    @property
+    def payload_bytes(self) -> int:
+        """Bytes of all payloads, all splits."""
+        return sum(split.payload_bytes for split in self.splits.values())
+
+    @property
+    def source_bytes(self) -> int:
+        """Bytes the same records take in the source."""
+        return sum(split.source_bytes for split in self.splits.values())
+
+    @property
+    def bits_per_sample(self) -> float:
+        """Measured entropy-coded bits per sample, all splits."""
+        samples = sum(split.samples for split in self.splits.values())
+        return sum(split.coded_bits for split in self.splits.values()) / samples
+
+
+def level_folder(dataset: str, codec: str, level: Level) -> str:
+    """Key of the folder that holds a level's shards and manifest."""
+    return f"data/{dataset}/{codec}/{level}"
+
+
+def read_manifest(store: Store, dataset: str, codec: str, level: Level) -> LevelManifest:
+    """The manifest of a level. Raises ShardError if it isn't one, StorageError if it isn't there."""
+    key = f"{level_folder(dataset, codec, level)}/manifest.json"
+    try:
+        return LevelManifest.model_validate_json(store.read_bytes(key))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ShardError(f"{store.uri}/{key}: not a manifest: {where}: {first['msg']}; delete it and run again") from error

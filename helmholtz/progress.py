@@ -1,0 +1,71 @@
+"""How far a run is, read from its root: works for a run on this machine as for one on a cluster."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from helmholtz.codecs import open_codec
+from helmholtz.dataset import read_index
+from helmholtz.errors import HelmholtzError
+from helmholtz.experiment import Experiment
+from helmholtz.manifest import level_folder
+from helmholtz.results import result_key
+from helmholtz.stages import read_plan
+from helmholtz.storage import Store
+from helmholtz.trials import trials
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Work done and work planned, in shards (one a level), trials and epochs."""
+
+    shards: int
+    shards_total: int
+    trials: int
+    trials_total: int
+    epochs: float
+    epochs_total: int
+
+
+def read_progress(store: Store, experiment: Experiment) -> Progress | None:
+    """The progress of `experiment` in this root, or None until it is planned."""
+    planned = read_plan(store, experiment)
+    if planned is None:
+        return None
+    codec = open_codec(experiment)
+    index = read_index(store, planned.dataset)
+    shards = [name for _, name in index.shard_names()]
+    written = 0
+    for level in experiment.all_levels:
+        folder = level_folder(index.fingerprint, codec.identity, level)
+        if store.exists(f"{folder}/manifest.json"):
+            written += len(shards)
+        else:
+            written += sum(store.exists(f"{folder}/parts/{name}.json") for name in shards)
+    finished, epochs = 0, 0.0
+    planned_trials = trials(experiment, index.fingerprint, codec.identity)
+    for trial in planned_trials:
+        if store.exists(result_key(trial.id)):
+            finished += 1
+            epochs += experiment.training.epochs
+        else:
+            epochs += _epochs(store, trial.id)
+    return Progress(
+        shards=written,
+        shards_total=len(shards) * len(experiment.all_levels),
+        trials=finished,
+        trials_total=len(planned_trials),
+        epochs=epochs,
+        epochs_total=len(planned_trials) * experiment.training.epochs,
+    )
+
+
+def _epochs(store: Store, trial: str) -> float:
+    key = f"trials/{trial}/progress.json"
+    if not store.exists(key):
+        return 0.0
+    try:
+        return float(json.loads(store.read_bytes(key))["epoch"])
+    except (HelmholtzError, ValueError, KeyError, TypeError):
+        return 0.0  # being replaced, or of another make: progress is only for show

@@ -1,0 +1,75 @@
+"""What a trial leaves behind: ``trials/<trial id>/result.json`` below the run root, written once, at the trial's end."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from helmholtz.errors import StorageError
+from helmholtz.levels import Level
+from helmholtz.manifest import Model
+from helmholtz.storage import Store
+
+
+class Curves(Model):
+    """One value an epoch, in order. Losses are cross-entropy in nats, accuracies fractions in 0..1."""
+
+    train_loss: tuple[float, ...]
+    train_accuracy: tuple[float, ...]
+    validation_loss: tuple[float, ...]
+    validation_accuracy: tuple[float, ...]
+
+
+class TrialResult(Model):
+    """One (architecture, level, seed), trained and tested.
+
+    Validation accuracy chose the epoch (`best_epoch`, the earliest of equals); the test set was read once, with the
+    weights of that epoch. A diverged trial has no test accuracy.
+    """
+
+    format: Literal[1] = 1
+    trial: str  # id: folder name below trials/
+    fingerprint: str  # of everything that decides the outcome
+    status: Literal["complete", "diverged"]
+    dataset: str
+    codec: str
+    level: Level
+    architecture: str
+    seed: int
+    parameters: int  # trainable and not
+    multiply_accumulates: int  # of one forward pass over one record
+    classes: int
+    epochs: int  # epochs trained
+    best_epoch: int | None  # counted from 1
+    validation_accuracy: float | None = Field(ge=0, le=1)
+    test_accuracy: float | None = Field(ge=0, le=1)
+    test_loss: float | None
+    test_records: int
+    epochs_to_converge: int | None  # robust measure, see helmholtz.training.convergence
+    converged: bool  # False: still rising when the budget ended, so epochs_to_converge is only a lower bound
+    epochs_to_converge_reference: int | None  # the reference code's measure; None where it is undefined
+    curves: Curves
+    train_seconds: float  # training alone, without reading data and testing
+    records_per_second: float
+    precision: str
+    device: str
+    versions: dict[str, str]
+
+
+def result_key(trial: str) -> str:
+    """Key of a trial's result below the run root."""
+    return f"trials/{trial}/result.json"
+
+
+def read_result(store: Store, trial: str) -> TrialResult | None:
+    """The result of a trial, or None if it has none yet. Raises StorageError if what is there isn't a result."""
+    key = result_key(trial)
+    if not store.exists(key):
+        return None
+    try:
+        return TrialResult.model_validate_json(store.read_bytes(key))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise StorageError(f"{store.uri}/{key}: not a result: {where}: {first['msg']}; delete it and run again") from error

@@ -1,0 +1,82 @@
+"""Shards: TFRecord files of `tf.train.Example`, written and read without TensorFlow (see `helmholtz.example`).
+
+An example has three features: ``payload`` (bytes: a whole media file such as a JPEG), ``label`` (int64) and ``key`` (bytes,
+UTF-8). The framing is TFRecord's: little-endian length, masked CRC-32C of the length, data, masked CRC-32C of the data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import google_crc32c
+
+from helmholtz.errors import ShardError
+from helmholtz.example import decode_example, encode_example
+from helmholtz.manifest import ShardEntry
+
+MAX_RECORD_BYTES = 1 << 30  # a longer record is taken for corruption, not allocated
+
+
+class ShardWriter:
+    """Writes one shard to a local file. Use as a context manager, then ask for `entry`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[bytes] = path.open("wb", buffering=1 << 20)
+        self._sha256 = hashlib.sha256()
+        self._records = 0
+        self._nbytes = 0
+
+    def add(self, key: str, label: int, payload: bytes) -> None:
+        """Appends one record."""
+        data = encode_example(key, label, payload)
+        length = struct.pack("<Q", len(data))
+        frame = b"".join((length, _masked_crc(length), data, _masked_crc(data)))
+        self._file.write(frame)
+        self._sha256.update(frame)
+        self._records += 1
+        self._nbytes += len(frame)
+
+    def entry(self) -> ShardEntry:
+        """What was written."""
+        return ShardEntry(name=self._path.name, records=self._records, nbytes=self._nbytes, sha256=self._sha256.hexdigest())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.close()
+
+
+def read_shard(path: Path) -> Iterator[tuple[str, int, bytes]]:
+    """(key, label, payload) of each record. Raises ShardError, with the record's number, where the file is damaged."""
+    remaining = path.stat().st_size
+    with path.open("rb") as file:
+        number = 0
+        while remaining:
+            where = f"{path}: record {number}"
+            header = file.read(12)
+            if len(header) < 12 or header[8:] != _masked_crc(header[:8]):
+                raise ShardError(f"{where}: damaged or truncated length")
+            (length,) = struct.unpack("<Q", header[:8])
+            remaining -= 12 + length + 4
+            if remaining < 0 or length > MAX_RECORD_BYTES:
+                raise ShardError(f"{where}: ends after the file does")
+            data, crc = file.read(length), file.read(4)
+            if crc != _masked_crc(data):
+                raise ShardError(f"{where}: checksum differs")
+            try:
+                yield decode_example(data)
+            except ShardError as error:
+                raise ShardError(f"{where}: {error}") from error
+            number += 1
+
+
+def _masked_crc(data: bytes) -> bytes:
+    crc = google_crc32c.value(data)
+    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)

@@ -1,0 +1,60 @@
+"""What a data source must be able to do: list its records, and hand over the raw content of one.
+
+A source never decodes, splits or drops anything by itself. It lists (`records`), and loads (`load`); what the codec makes
+of the raw content, and which split a record goes to, is decided elsewhere, the same way for every source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+Raw = bytes | np.ndarray
+"""A record as the source stores it: the bytes of a media file, or decoded samples (uint8 [height, width, 3] for images)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRecord:
+    """One labelled record, as listed by its source."""
+
+    key: str  # unique in the source and stable, e.g. "cat/001.jpg" or "data_batch_1.bin#17"
+    label: int  # index into the source's `classes`
+    digest: str  # hexadecimal digest of the content; equal digests mean equal content
+    nbytes: int  # bytes this record takes as the source stores it
+    group: str | None = None  # records of one group never stand on two sides of a split; None: its own digest
+    split: Split | None = None  # the split the source itself prescribes, if any
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """One record that can't be used, and why (`errors.BadRecord.reason`)."""
+
+    key: str
+    reason: str
+
+
+class Source(Protocol):
+    """A labelled data set that can be listed once and read record by record, in any order, from any process.
+
+    Instances are small and picklable: Beam ships them to its workers.
+    """
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in label order (sorted by name where the source has no order of its own)."""
+
+    @property
+    def description(self) -> str:
+        """One line for people: what this is, from where, under which licence where that is known."""
+
+    def records(self) -> Iterator[SourceRecord | Rejected]:
+        """Every record once, in a stable order. Raises SourceError when the set as a whole can't be used."""
+
+    def load(self, key: str) -> Raw:
+        """The content of the record `key`. Raises BadRecord if that one is gone or unreadable."""

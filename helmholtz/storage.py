@@ -1,0 +1,207 @@
+"""The run root: one folder, ``gs://`` or ``s3://`` prefix that holds everything a run makes.
+
+Names inside a root are relative POSIX paths ("keys"). A write becomes visible only when it is complete: object stores
+publish an object when its upload ends, and local files are written beside their place, synced, and renamed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Protocol
+
+from helmholtz.errors import StorageError
+
+if TYPE_CHECKING:
+    from cloudpathlib import CloudPath
+
+REMOTE_SCHEMES = ("gs", "s3")
+
+
+def is_remote(uri: str) -> bool:
+    """Whether `uri` names an object store rather than a local path."""
+    return uri.split("://", 1)[0] in REMOTE_SCHEMES if "://" in uri else False
+
+
+class Store(Protocol):
+    """Reads and writes keys below one root. Picklable; safe to use from many threads and processes at once."""
+
+    @property
+    def uri(self) -> str:
+        """The root, as the user would write it."""
+
+    def read_bytes(self, key: str) -> bytes:
+        """The content of `key`. Raises StorageError if it isn't there or can't be read."""
+
+    def write_bytes(self, key: str, data: bytes) -> None:
+        """Puts `data` at `key`, all or nothing, replacing what was there."""
+
+    def upload(self, path: Path, key: str) -> None:
+        """Puts the local file `path` at `key`, all or nothing; the file may be moved away."""
+
+    def download(self, key: str, path: Path) -> None:
+        """Writes the content of `key` to the local file `path`."""
+
+    def exists(self, key: str) -> bool:
+        """Whether `key` is there, whole."""
+
+    def size(self, key: str) -> int | None:
+        """Bytes at `key`, or None if it isn't there."""
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """All keys below the folder `prefix`, sorted."""
+
+    def scratch(self) -> contextlib.AbstractContextManager[Path]:
+        """A temporary local folder for files on their way to `upload`; gone at the end."""
+
+
+def open_store(uri: str) -> Store:
+    """The store at `uri`: ``gs://bucket/prefix``, ``s3://bucket/prefix``, or a local path (with or without ``file://``)."""
+    if is_remote(uri):
+        return RemoteStore(uri.rstrip("/"))
+    if "://" in uri and not uri.startswith("file://"):
+        scheme = uri.split("://", 1)[0]
+        raise StorageError(f"{uri}: can't store to {scheme}://; use gs://, s3:// or a local folder")
+    return LocalStore(str(Path(uri.removeprefix("file://")).expanduser().absolute()))
+
+
+def _checked(key: str) -> str:
+    parts = PurePosixPath(key).parts
+    if not parts or key.startswith("/") or ".." in parts or "\\" in key or "\0" in key:
+        raise StorageError(f"{key!r} is not a name inside a run root")
+    return key
+
+
+@dataclass(frozen=True, slots=True)
+class LocalStore:
+    """A root on a local (or mounted) file system."""
+
+    uri: str
+
+    def _path(self, key: str) -> Path:
+        return Path(self.uri, _checked(key))
+
+    def read_bytes(self, key: str) -> bytes:
+        try:
+            return self._path(key).read_bytes()
+        except OSError as error:
+            raise StorageError(f"{self.uri}/{key}: can't read: {error.strerror}") from error
+
+    def write_bytes(self, key: str, data: bytes) -> None:
+        with self.scratch() as folder:
+            path = folder / "data"
+            path.write_bytes(data)
+            self.upload(path, key)
+
+    def upload(self, path: Path, key: str) -> None:
+        target = self._path(key)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if path.stat().st_dev != target.parent.stat().st_dev:
+                with self.scratch() as folder:
+                    self.upload(Path(shutil.copyfile(path, folder / "data")), key)
+                return
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+            path.replace(target)
+        except OSError as error:
+            raise StorageError(f"{target}: can't write: {error.strerror}") from error
+
+    def download(self, key: str, path: Path) -> None:
+        try:
+            shutil.copyfile(self._path(key), path)
+        except OSError as error:
+            raise StorageError(f"{self.uri}/{key}: can't read: {error.strerror}") from error
+
+    def exists(self, key: str) -> bool:
+        return self._path(key).is_file()
+
+    def size(self, key: str) -> int | None:
+        try:
+            return self._path(key).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def list(self, prefix: str) -> Iterator[str]:
+        base = Path(self.uri, _checked(prefix)) if prefix else Path(self.uri)
+        for folder, subfolders, files in os.walk(base):
+            subfolders.sort()
+            for name in sorted(files):
+                yield Path(folder, name).relative_to(self.uri).as_posix()
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        # Inside the root, so that `upload` is a rename; a crash leaves it behind, where nothing reads.
+        parent = Path(self.uri, ".tmp")
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(dir=parent))
+        except OSError as error:
+            raise StorageError(f"{self.uri}: can't write here: {error.strerror}; choose another --root") from error
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteStore:
+    """A root in an object store, through google-cloud-storage (gs://) or boto3 (s3://)."""
+
+    uri: str
+
+    def _path(self, key: str) -> CloudPath:
+        from helmholtz.cloud import cloud_path
+
+        return cloud_path(f"{self.uri}/{_checked(key)}")
+
+    def read_bytes(self, key: str) -> bytes:
+        with self.scratch() as folder:
+            self.download(key, folder / "data")
+            return (folder / "data").read_bytes()
+
+    def write_bytes(self, key: str, data: bytes) -> None:
+        with self.scratch() as folder:
+            path = folder / "data"
+            path.write_bytes(data)
+            self.upload(path, key)
+
+    def upload(self, path: Path, key: str) -> None:
+        from helmholtz.cloud import explained
+
+        with explained(f"{self.uri}/{key}"):
+            self._path(key).upload_from(path, force_overwrite_to_cloud=True)
+
+    def download(self, key: str, path: Path) -> None:
+        from helmholtz.cloud import explained
+
+        with explained(f"{self.uri}/{key}"):
+            self._path(key).download_to(path)
+
+    def exists(self, key: str) -> bool:
+        return self.size(key) is not None
+
+    def size(self, key: str) -> int | None:
+        from helmholtz.cloud import explained
+
+        with explained(f"{self.uri}/{key}"):
+            path = self._path(key)
+            return int(path.stat().st_size) if path.is_file() else None
+
+    def list(self, prefix: str) -> Iterator[str]:
+        from helmholtz.cloud import cloud_path, explained
+
+        with explained(f"{self.uri}/{prefix}"):
+            base = cloud_path(f"{self.uri}/{_checked(prefix)}" if prefix else self.uri)
+            keys = sorted(str(path)[len(self.uri) + 1 :] for path in base.rglob("*") if path.is_file())
+        yield from keys
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(prefix="helmholtz-") as folder:
+            yield Path(folder)

@@ -1,0 +1,69 @@
+"""The one pipeline: plan, compress, a flat loop of train, analyse, and publish whatever happens.
+
+Parameters are few, flat and primitive, so that a rerun from the Kubeflow UI with a changed level list or margin just works:
+an empty string or 0 means "as the experiment says". What can't be a parameter (images, parallelism, resources' units) is an
+argument of `build`.
+"""
+
+# No `from __future__ import annotations`: kfp reads the annotations as they are.
+
+from pathlib import Path
+
+from kfp import compiler, dsl
+
+from helmholtz import __version__
+from helmholtz_components import analyse, compress, plan, publish, train
+
+CPU_IMAGE = f"helmholtz-cpu:{__version__}"
+GPU_IMAGE = f"helmholtz-gpu:{__version__}"
+
+
+def build(cpu_image: str = CPU_IMAGE, gpu_image: str = GPU_IMAGE, parallelism: int = 8) -> dsl.graph_component.GraphComponent:
+    """The pipeline, with its stages in the given images and at most `parallelism` train tasks at once."""
+    plan_stage, compress_stage, analyse_stage, publish_stage = (
+        stage.build(cpu_image) for stage in (plan, compress, analyse, publish)
+    )
+    train_stage = train.build(gpu_image)
+
+    @dsl.pipeline(name="helmholtz", description="How much of this data set is noise? Compress, train at every level, compare.")
+    def helmholtz(
+        root: str,
+        experiment: str = "quickstart",
+        dataset_path: str = "",
+        dataset_limit: int = 0,
+        levels: str = "",
+        architectures: str = "",
+        seeds: int = 0,
+        epochs: int = 0,
+        batch_size: int = 0,
+        margin: float = 0.0,
+        confidence: float = 0.0,
+    ) -> None:
+        request = {
+            "root": root,
+            "experiment": experiment,
+            "dataset_path": dataset_path,
+            "dataset_limit": dataset_limit,
+            "levels": levels,
+            "architectures": architectures,
+            "seeds": seeds,
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "margin": margin,
+            "confidence": confidence,
+        }
+        with dsl.ExitHandler(publish_stage(**request).set_caching_options(False)):
+            # The run root knows what is finished, and data change under a path: kfp's cache, which knows neither, stays out.
+            planned = plan_stage(**request).set_caching_options(False)
+            run = {"root": root, "experiment": planned.outputs["experiment"], "dataset": planned.outputs["dataset"]}
+            compressed = compress_stage(**run).set_caching_options(False)
+            with dsl.ParallelFor(planned.outputs["cells"], parallelism=parallelism) as cell:
+                trained = train_stage(**run, cell=cell).after(compressed).set_caching_options(False)
+            analyse_stage(**run).after(trained).set_caching_options(False)
+
+    return helmholtz
+
+
+def compile_to(path: Path, pipeline: dsl.graph_component.GraphComponent) -> None:
+    """Writes the pipeline's IR YAML to `path`."""
+    compiler.Compiler().compile(pipeline, str(path))

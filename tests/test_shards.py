@@ -1,0 +1,93 @@
+"""Shards against TensorFlow's own reader and writer, and against damage."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from helmholtz.errors import ShardError
+from helmholtz.shards import ShardWriter, read_shard
+
+RECORDS = [("cat/ä 猫.jpg", 0, b"\x00\xff" * 9), ("", 9, b""), ("x" * 5000, 2**40, bytes(range(256)) * 500)]
+
+
+def write(path: Path, records: list[tuple[str, int, bytes]]) -> Path:
+    with ShardWriter(path) as shard:
+        for record in records:
+            shard.add(*record)
+    return path
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(st.lists(st.tuples(st.text(), st.integers(0, 2**63 - 1), st.binary(max_size=300)), max_size=8))
+def test_round_trip(tmp_path: Path, records: list[tuple[str, int, bytes]]) -> None:
+    assert list(read_shard(write(tmp_path / "s", records))) == records
+
+
+def test_entry_describes_the_file(tmp_path: Path) -> None:
+    import hashlib
+
+    path = tmp_path / "train-00000-of-00001.tfrecord"
+    with ShardWriter(path) as shard:
+        for record in RECORDS:
+            shard.add(*record)
+    entry = shard.entry()
+    content = path.read_bytes()
+    assert (entry.name, entry.records, entry.nbytes) == (path.name, 3, len(content))
+    assert entry.sha256 == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.tensorflow
+def test_tensorflow_reads_what_we_write_and_writes_the_same_bytes(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    ours = write(tmp_path / "ours", RECORDS)
+    theirs = tmp_path / "theirs"
+    with tf.io.TFRecordWriter(str(theirs)) as writer:
+        for serialised in tf.data.TFRecordDataset(str(ours)).as_numpy_iterator():
+            example = tf.train.Example.FromString(serialised)
+            writer.write(example.SerializeToString(deterministic=True))
+    assert ours.read_bytes() == theirs.read_bytes()
+    read = [tf.train.Example.FromString(s).features.feature for s in tf.data.TFRecordDataset(str(theirs)).as_numpy_iterator()]
+    assert [
+        (f["key"].bytes_list.value[0].decode(), f["label"].int64_list.value[0], f["payload"].bytes_list.value[0]) for f in read
+    ] == RECORDS
+
+
+def test_every_flipped_byte_and_every_truncation_is_noticed(tmp_path: Path) -> None:
+    good = write(tmp_path / "good", [("a", 1, b"payload"), ("b", 2, b"more")]).read_bytes()
+    whole_records = {0, len(write(tmp_path / "one", [("a", 1, b"payload")]).read_bytes()), len(good)}
+    bad = tmp_path / "bad"
+    for position in range(len(good)):
+        bad.write_bytes(good[:position] + bytes([good[position] ^ 0x55]) + good[position + 1 :])
+        with pytest.raises(ShardError, match=r"record [01]"):
+            list(read_shard(bad))
+        if position not in whole_records:
+            bad.write_bytes(good[:position])
+            with pytest.raises(ShardError, match=r"record [01]"):
+                list(read_shard(bad))
+
+
+def test_a_lying_length_allocates_nothing(tmp_path: Path) -> None:
+    import struct
+
+    from helmholtz import shards
+
+    length = struct.pack("<Q", 2**62)
+    path = tmp_path / "lies"
+    path.write_bytes(length + shards._masked_crc(length) + b"data")
+    with pytest.raises(ShardError, match="ends after the file does"):
+        list(read_shard(path))
+
+
+def test_an_example_of_another_kind_is_an_error(tmp_path: Path) -> None:
+    import struct
+
+    from helmholtz import shards
+
+    path = tmp_path / "other"
+    length = struct.pack("<Q", 0)
+    path.write_bytes(length + shards._masked_crc(length) + shards._masked_crc(b""))
+    with pytest.raises(ShardError, match="no Example"):
+        list(read_shard(path))
