@@ -140,10 +140,15 @@ class Experiment(Section):
         from helmholtz.codecs import open_codec
 
         codec = open_codec(self)
-        for level in self.all_levels:
-            codec.check(level)
+        named = [("levels", self.levels), *((f"also[{n}].levels", more.levels) for n, more in enumerate(self.also))]
+        for key, levels in named:
+            for level in levels:
+                try:
+                    codec.check(level)
+                except ValueError as error:
+                    raise ValueError(f"{key}: {error}") from error
         if NONE not in self.levels:
-            raise ValueError("levels must contain none: every other level is compared with it")
+            raise ValueError("levels: must contain none, as every other level is compared with it")
         return self
 
     @property

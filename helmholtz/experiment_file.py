@@ -131,10 +131,12 @@ def _explain(where: str, detail: Mapping[str, Any], overrides: Sequence[str]) ->
         near = difflib.get_close_matches(str(location[-1]), allowed, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         return f"{where}: {key}: unknown key; {hint}allowed here: {', '.join(allowed)}"
-    message = str(detail["msg"]).removeprefix("Value error, ")
     if detail["type"] == "missing":
         return f"{where}: {key}: missing; it must be given"
-    got = "" if detail["type"] == "value_error" or isinstance(detail["input"], (dict, list)) else f" (got {detail['input']!r})"
+    if detail["type"] == "value_error":  # raised by us: says what it got
+        return f"{where}: {key + ': ' if key else ''}{str(detail['msg']).removeprefix('Value error, ')}"
+    message = str(detail["msg"])
+    got = "" if isinstance(detail["input"], (dict, list)) else f" (got {detail['input']!r})"
     return f"{where}: {key + ': ' if key else ''}{message[0].lower() + message[1:]}{got}"
 
 

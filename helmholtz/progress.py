@@ -11,7 +11,7 @@ from helmholtz.errors import HelmholtzError
 from helmholtz.experiment import Experiment
 from helmholtz.manifest import level_folder
 from helmholtz.results import result_key
-from helmholtz.stages import read_plan
+from helmholtz.stages import find_plan
 from helmholtz.storage import Store
 from helmholtz.trials import trials
 
@@ -30,7 +30,7 @@ class Progress:
 
 def read_progress(store: Store, experiment: Experiment) -> Progress | None:
     """The progress of `experiment` in this root, or None until it is planned."""
-    planned = read_plan(store, experiment)
+    planned = find_plan(store, experiment)
     if planned is None:
         return None
     codec = open_codec(experiment)

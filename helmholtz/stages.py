@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import sys
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Literal
 
 from helmholtz.errors import HelmholtzError, StorageError
 from helmholtz.experiment import Experiment
@@ -38,11 +39,30 @@ PARAMETERS = {
 
 
 class Plan(Model):
-    """``plans/<id>.json``: the data set that an experiment resolved to."""
+    """``plans/<hash of the experiment>.json``: an experiment, resolved, and the data set that it found."""
 
     format: Literal[1] = 1
-    experiment: dict[str, Any]
+    experiment: Experiment
     dataset: str  # fingerprint
+
+    @property
+    def key(self) -> str:
+        """Where it lies in the run root."""
+        return plan_key(self.experiment)
+
+    @property
+    def id(self) -> str:
+        """Its name in the pipeline: changes with the experiment and with the data, so a cached task is never a wrong one."""
+        return f"{_hash(self.experiment)}-{self.dataset}"
+
+
+def _hash(experiment: Experiment) -> str:
+    return hashlib.sha256(experiment.to_json().encode()).hexdigest()[:16]
+
+
+def plan_key(experiment: Experiment) -> str:
+    """Key of the plan of `experiment`."""
+    return f"plans/{_hash(experiment)}.json"
 
 
 @contextlib.contextmanager
@@ -55,8 +75,8 @@ def explained() -> Iterator[None]:
         raise SystemExit(1) from None
 
 
-def resolve(experiment: str, parameters: Mapping[str, str | int | float]) -> Experiment:
-    """The experiment in the text (YAML, JSON, or a bundled name), with the pipeline's parameters applied."""
+def resolve(experiment: str, **parameters: str | int | float) -> Experiment:
+    """The experiment in the text (YAML, JSON, or a bundled name), with the pipeline's `PARAMETERS` applied."""
     overrides = [f"{PARAMETERS[name]}={_as_list(name, value)}" for name, value in parameters.items() if value]
     if "\n" not in experiment and not experiment.lstrip().startswith("{"):
         from helmholtz.experiment_file import load_experiment
@@ -72,72 +92,87 @@ def _as_list(name: str, value: str | int | float) -> str | int | float:
     return value
 
 
-def plan_id(experiment: Experiment) -> str:
-    """Name of the plan file: a hash of the resolved experiment."""
-    return hashlib.sha256(experiment.to_json().encode()).hexdigest()[:16]
-
-
-def read_plan(store: Store, experiment: Experiment) -> Plan | None:
+def find_plan(store: Store, experiment: Experiment) -> Plan | None:
     """The plan of this experiment, or None if it hasn't been planned in this root."""
-    key = f"plans/{plan_id(experiment)}.json"
-    if not store.exists(key):
-        return None
+    key = plan_key(experiment)
+    return _read(store, key) if store.exists(key) else None
+
+
+def read_plan(store: Store, plan_id: str) -> Plan:
+    """The plan of that id. Raises StorageError if the data set has changed since."""
+    found = _read(store, f"plans/{plan_id.split('-')[0]}.json")
+    if found.id != plan_id:
+        raise StorageError(f"{store.uri}: planned anew while this run was under way, with data set {found.dataset}; run again")
+    return found
+
+
+def latest_plan(store: Store) -> Plan:
+    """The plan that was made last in this root."""
+    if not store.exists("experiment.json"):
+        raise StorageError(f"{store.uri}: no run here (no experiment.json); give the --root of a `helmholtz run`")
+    return _read(store, "experiment.json")
+
+
+def _read(store: Store, key: str) -> Plan:
     try:
         return Plan.model_validate_json(store.read_bytes(key))
     except ValueError as error:
-        raise StorageError(f"{store.uri}/{key}: not a plan; delete it and run again") from error
+        raise StorageError(f"{store.uri}/{key}: not a plan of this version; delete it and run again") from error
 
 
-def plan(root: str, experiment: Experiment) -> tuple[str, list[dict[str, str]]]:
-    """Indexes the data set. Returns its fingerprint and the (architecture, level) cells that still lack a finished trial."""
-    from helmholtz.codecs import open_codec
+def plan(root: str, experiment: Experiment) -> str:
+    """Lists and splits the data set. Returns the plan's id."""
     from helmholtz.dataset import index_dataset
 
     store = open_store(root)
     index = index_dataset(store, experiment.dataset)
-    record = Plan(experiment=experiment.model_dump(mode="json"), dataset=index.fingerprint).model_dump_json(indent=2).encode()
-    store.write_bytes(f"plans/{plan_id(experiment)}.json", record)
-    store.write_bytes("experiment.json", record)
-    todo: dict[tuple[str, str], int] = {}
-    planned = trials(experiment, index.fingerprint, open_codec(experiment).identity)
-    for trial in planned:
-        if read_result(store, trial.id) is None:
-            cell = (trial.architecture, str(trial.level))
-            todo[cell] = todo.get(cell, 0) + 1
-    print(
-        f"data set {index.fingerprint}: {index.description}; {sum(index.records.values())} records in "
-        f"{len(index.classes)} classes; {sum(todo.values())} of {len(planned)} trials to train, the others are kept"
-    )
-    return index.fingerprint, [{"architecture": architecture, "level": level} for architecture, level in todo]
+    made = Plan(experiment=experiment, dataset=index.fingerprint)
+    for key in (made.key, "experiment.json"):
+        store.write_bytes(key, made.model_dump_json(indent=2).encode())
+    counts = ", ".join(f"{count} {split}" for split, count in index.records.items())
+    print(f"data set {index.fingerprint}: {index.description}; {counts} records in {len(index.classes)} classes")
+    return made.id
 
 
-def compress(root: str, experiment: str, dataset: str) -> None:
-    """Makes every level of the data set whole."""
+def compress(root: str, plan_id: str) -> list[dict[str, str]]:
+    """Makes every level of the data set whole. Returns the cells that still lack a finished trial.
+
+    A cell is one train task: the plan's id, an architecture and a level.
+    """
+    from helmholtz.codecs import open_codec
     from helmholtz.compress import compress as compress_levels
     from helmholtz.dataset import read_index
 
     store = open_store(root)
-    resolved = Experiment.model_validate_json(experiment)
-    for level, manifest in compress_levels(store, resolved, read_index(store, dataset)).items():
+    planned = read_plan(store, plan_id)
+    for level, manifest in compress_levels(store, planned.experiment, read_index(store, planned.dataset)).items():
         print(f"level {level}: {manifest.payload_bytes} bytes, {manifest.bits_per_sample:.3f} bits per {manifest.sample}")
+    wanted = trials(planned.experiment, planned.dataset, open_codec(planned.experiment).identity)
+    lacking = [trial for trial in wanted if read_result(store, trial.id) is None]
+    print(f"{len(lacking)} of {len(wanted)} trials to train, the others are kept")
+    cells = dict.fromkeys((trial.architecture, str(trial.level)) for trial in lacking)
+    return [{"plan": plan_id, "architecture": architecture, "level": level} for architecture, level in cells]
 
 
-def train(root: str, experiment: str, dataset: str, architecture: str, level: str) -> None:
+def train(root: str, plan_id: str, architecture: str, level: str) -> None:
     """Trains one architecture at one level, all seeds."""
     from helmholtz.training.trial import run_cell
 
     store = open_store(root)
-    resolved = Experiment.model_validate_json(experiment)
-    for result in run_cell(store, resolved, dataset, architecture, parse_level(level)):
+    planned = read_plan(store, plan_id)
+    threads = int(os.environ.get("HELMHOLTZ_THREADS", 0)) or None
+    for result in run_cell(store, planned.experiment, planned.dataset, architecture, parse_level(level), threads=threads):
         accuracy = "no accuracy" if result.test_accuracy is None else f"test accuracy {result.test_accuracy:.4f}"
         print(f"trial {result.trial}: {result.status}, {accuracy}")
 
 
-def analyse(root: str, experiment: str, dataset: str) -> dict[str, float]:
+def analyse(root: str, plan_id: str) -> dict[str, float]:
     """Analyses what trials there are. Returns headline metrics for the Kubeflow UI."""
     from helmholtz.report.publish import analyse as analyse_run
 
-    report = analyse_run(open_store(root), Experiment.model_validate_json(experiment), dataset)
+    store = open_store(root)
+    planned = read_plan(store, plan_id)
+    report = analyse_run(store, planned.experiment, planned.dataset)
     print(report.recommendation.sentence)
     return report.metrics()
 
@@ -147,7 +182,7 @@ def publish(root: str, experiment: Experiment) -> tuple[str, str]:
     from helmholtz.report.publish import publish as publish_run
 
     store = open_store(root)
-    planned = read_plan(store, experiment)
+    planned = find_plan(store, experiment)
     if planned is None:
         return (
             "<p>The plan stage did not finish: there is nothing to report.</p>",

@@ -55,11 +55,12 @@ def build(cpu_image: str = CPU_IMAGE, gpu_image: str = GPU_IMAGE, parallelism: i
         with dsl.ExitHandler(publish_stage(**request).set_caching_options(False)):
             # The run root knows what is finished, and data change under a path: kfp's cache, which knows neither, stays out.
             planned = plan_stage(**request).set_caching_options(False)
-            run = {"root": root, "experiment": planned.outputs["experiment"], "dataset": planned.outputs["dataset"]}
-            compressed = compress_stage(**run).set_caching_options(False)
-            with dsl.ParallelFor(planned.outputs["cells"], parallelism=parallelism) as cell:
-                trained = train_stage(**run, cell=cell).after(compressed).set_caching_options(False)
-            analyse_stage(**run).after(trained).set_caching_options(False)
+            compressed = compress_stage(root=root, plan=planned.output).set_caching_options(False)
+            # kfp.local (2.17) loops only over the single output of a task, and hands the loop's item to any input inside the
+            # loop that is another task's output: so a cell names its plan, and nothing else goes in but the root.
+            with dsl.ParallelFor(compressed.output, parallelism=parallelism) as cell:
+                trained = train_stage(root=root, cell=cell).set_caching_options(False)
+            analyse_stage(root=root, plan=planned.output).after(trained).set_caching_options(False)
 
     return helmholtz
 

@@ -7,12 +7,12 @@ def build(image: str) -> dsl.base_component.BaseComponent:
     """The component, running in `image`."""
 
     @dsl.component(base_image=image, install_kfp_package=False)
-    def analyse(root: str, experiment: str, dataset: str, metrics: dsl.Output[dsl.Metrics]) -> None:
+    def analyse(root: str, plan: str, metrics: dsl.Output[dsl.Metrics]) -> None:
         """Finds N_approx from the finished trials and writes report.json and curves.csv."""
         from helmholtz import stages
 
         with stages.explained():
-            for name, value in stages.analyse(root, experiment, dataset).items():
+            for name, value in stages.analyse(root, plan).items():
                 metrics.log_metric(name, value)
 
     return analyse

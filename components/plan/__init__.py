@@ -1,4 +1,4 @@
-"""plan: resolves the experiment, lists and splits the data set, and says what is left to train."""
+"""plan: resolves the experiment, and lists and splits the data set."""
 
 from helmholtz_components.plan.component import build
 

@@ -1,7 +1,5 @@
 """The plan component. Only the standard library and kfp are imported at the top: its body runs elsewhere."""
 
-from typing import NamedTuple
-
 from kfp import dsl
 
 
@@ -21,16 +19,23 @@ def build(image: str) -> dsl.base_component.BaseComponent:
         batch_size: int,
         margin: float,
         confidence: float,
-    ) -> NamedTuple("Planned", [("experiment", str), ("dataset", str), ("cells", list)]):  # type: ignore[valid-type]
-        """Resolves the experiment, lists and splits the data set, and says which (architecture, level) cells to train."""
-        parameters = {name: value for name, value in locals().items() if name not in ("root", "experiment")}
-        from collections import namedtuple
-
+    ) -> str:
+        """Resolves the experiment, and lists and splits the data set; returns the plan's id."""
         from helmholtz import stages
 
         with stages.explained():
-            resolved = stages.resolve(experiment, parameters)
-            dataset, cells = stages.plan(root, resolved)
-        return namedtuple("Planned", ["experiment", "dataset", "cells"])(resolved.to_json(), dataset, cells)
+            resolved = stages.resolve(
+                experiment,
+                dataset_path=dataset_path,
+                dataset_limit=dataset_limit,
+                levels=levels,
+                architectures=architectures,
+                seeds=seeds,
+                epochs=epochs,
+                batch_size=batch_size,
+                margin=margin,
+                confidence=confidence,
+            )
+            return stages.plan(root, resolved)
 
     return plan

@@ -23,14 +23,24 @@ def build(image: str) -> dsl.base_component.BaseComponent:
         summary: dsl.Output[dsl.Markdown],
     ) -> None:
         """Publishes the HTML report, figures and TensorBoard logs below the run root."""
-        outputs = ("root", "experiment", "page", "summary")
-        parameters = {name: value for name, value in locals().items() if name not in outputs}
         from pathlib import Path
 
         from helmholtz import stages
 
         with stages.explained():
-            html, sentence = stages.publish(root, stages.resolve(experiment, parameters))
+            resolved = stages.resolve(
+                experiment,
+                dataset_path=dataset_path,
+                dataset_limit=dataset_limit,
+                levels=levels,
+                architectures=architectures,
+                seeds=seeds,
+                epochs=epochs,
+                batch_size=batch_size,
+                margin=margin,
+                confidence=confidence,
+            )
+            html, sentence = stages.publish(root, resolved)
         Path(page.path).write_text(html, encoding="utf-8")
         Path(summary.path).write_text(sentence + "\n", encoding="utf-8")
 

@@ -7,11 +7,11 @@ def build(image: str) -> dsl.base_component.BaseComponent:
     """The component, running in `image`."""
 
     @dsl.component(base_image=image, install_kfp_package=False)
-    def train(root: str, experiment: str, dataset: str, cell: dict) -> None:
-        """Trains one architecture at one level, all seeds; `cell` is ``{"architecture": "A", "level": "25"}``."""
+    def train(root: str, cell: dict) -> None:
+        """Trains one architecture at one level, all seeds; `cell` names the plan, the architecture and the level."""
         from helmholtz import stages
 
         with stages.explained():
-            stages.train(root, experiment, dataset, cell["architecture"], cell["level"])
+            stages.train(root, cell["plan"], cell["architecture"], cell["level"])
 
     return train

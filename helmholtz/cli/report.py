@@ -5,9 +5,7 @@ from __future__ import annotations
 import click
 
 from helmholtz.cli.options import json_option
-from helmholtz.errors import HelmholtzError
-from helmholtz.experiment import Experiment
-from helmholtz.stages import Plan
+from helmholtz.stages import latest_plan
 from helmholtz.storage import open_store
 
 
@@ -29,13 +27,8 @@ def command(root: str, margin: float | None, confidence: float | None, as_json: 
       helmholtz report gs://bucket/runs/mine --margin 0.02 --json
     """
     store = open_store(root)
-    if not store.exists("experiment.json"):
-        raise HelmholtzError(f"{store.uri}: no run here (no experiment.json); give the --root of a `helmholtz run`")
-    try:
-        planned = Plan.model_validate_json(store.read_bytes("experiment.json"))
-        experiment = Experiment.model_validate(planned.experiment)
-    except ValueError as error:
-        raise HelmholtzError(f"{store.uri}/experiment.json: not an experiment of this version; run it again") from error
+    planned = latest_plan(store)
+    experiment = planned.experiment
     changes = {k: v for k, v in {"margin": margin, "confidence": confidence}.items() if v is not None}
     experiment = experiment.model_copy(update={"analysis": experiment.analysis.model_copy(update=changes)})
     from helmholtz.report.publish import publish

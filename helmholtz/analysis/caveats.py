@@ -1,0 +1,81 @@
+"""What weakens an answer: unfinished or diverged trials, small sets, little learned, sources that were compressed before."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from helmholtz.analysis.noninferiority import Walk
+from helmholtz.analysis.table import Row, Run
+from helmholtz.analysis.wording import level_name, points, source_compressed
+from helmholtz.levels import NONE
+
+FEW_TEST_RECORDS = 10  # a margin of fewer records than this is decided by a handful of pictures
+
+
+def caveats(run: Run, table: Sequence[Row], walk: Walk) -> list[str]:
+    """What weakens the answer that rests on `walk`."""
+    said = []
+    missing = sum(row.status == "missing" for row in table)
+    diverged = sum(row.status == "diverged" for row in table)
+    if missing:
+        said.append(f"{missing} of {len(table)} trials are missing: this is a preliminary report; run again to complete it.")
+    if diverged:
+        said.append(
+            f"{diverged} of {len(table)} trials diverged and are left out of every mean, together with their partners in the "
+            "comparisons; that a level makes training diverge is itself a loss, which the means don't show."
+        )
+    if run.experiment.seeds < 3:
+        said.append("Fewer than 3 seeds: the spread over seeds is hardly known; 5 find the right level far more often.")
+    return said + _small_test_set(run) + _little_learned(run, table, walk) + _already_compressed(run)
+
+
+def _small_test_set(run: Run) -> list[str]:
+    manifest = next(iter(run.manifests.values()), None)
+    records = manifest.splits["test"].records if manifest and "test" in manifest.splits else None
+    if records is None or run.experiment.analysis.margin * records >= FEW_TEST_RECORDS:
+        return []
+    decided = run.experiment.analysis.margin * records
+    return [
+        f"The margin is worth {decided:.1f} of the {records} test records: another test set of this size could well give "
+        "another answer. Use more test records."
+    ]
+
+
+def _little_learned(run: Run, table: Sequence[Row], walk: Walk) -> list[str]:
+    accuracies = accuracies_at_none(table, walk)
+    learned = statistics.fmean(accuracies) - walk.chance if accuracies else 0.0
+    margin = run.experiment.analysis.margin
+    if not walk.above_chance or margin <= 0.1 * learned:
+        return []
+    return [
+        f"The margin is {margin / learned:.0%} of all that is learned: without compression accuracy is only {points(learned)} above chance."
+    ]
+
+
+def _already_compressed(run: Run) -> list[str]:
+    said = []
+    if source_compressed(run):
+        levels = next(iter(run.manifests.values())).source_levels
+        known = sorted(((int(level), n) for level, n in levels.items() if level != NONE), reverse=True)
+        span = f"{run.codec.scale} {known[-1][0]} to {known[0][0]}" if len(known) > 1 else f"{run.codec.scale} {known[0][0]}"
+        said.append(
+            f"{sum(n for _, n in known)} records were already compressed in the source (estimated {span}): none hands their "
+            "bytes on untouched, so it is no lossless original."
+        )
+    twice = [level_name(run, level) for level, manifest in run.manifests.items() if manifest.double_compressed]
+    if twice:
+        said.append(
+            f"Double compression: the source of some records was already compressed at or below {', '.join(twice)}; what these "
+            "levels lose on a fresh original can't be told from here."
+        )
+    return said
+
+
+def accuracies_at_none(table: Sequence[Row], walk: Walk) -> list[float]:
+    """Test accuracies at none of the walk's architecture, one a complete trial."""
+    return [
+        row.test_accuracy
+        for row in table
+        if row.architecture == walk.architecture and row.level == NONE and row.test_accuracy is not None
+    ]

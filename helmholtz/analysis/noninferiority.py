@@ -1,0 +1,171 @@
+"""N_approx by non-inferiority: the most compressed level that is shown to lose less than the margin.
+
+Level and `none` are compared pairwise, seed by seed. A level passes if the one-sided lower confidence bound of its mean
+difference (t with n - 1 degrees of freedom) lies above minus the margin. The levels are tested in a fixed order, least
+compressed first, and the walk ends at the first that doesn't pass: such a fixed sequence keeps the error rate of the whole
+walk at 1 - confidence without any correction (Maurer, Hothorn, Lehmacher 1995; ICH E9, 2.2.5).
+
+The error is that of repeating the training with other seeds on the same test set; it doesn't hold the error of drawing
+another test set.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from helmholtz.analysis.estimate import Documented, spread, spread_is_known, t_quantile
+from helmholtz.levels import NONE, Level
+
+POWER = 0.8  # the usual convention
+MOST_SEEDS = 100  # what an experiment may ask for
+
+Verdict = Literal["non-inferior", "inferior", "undecided", "untestable"]
+
+
+class Comparison(Documented):
+    """One level against `none`, paired over seeds. Accuracies and differences are fractions: -0.01 is one point lost."""
+
+    level: Level
+    """The compressed level."""
+    pairs: int
+    """Seeds whose trials are complete at both this level and none."""
+    dropped: int
+    """Seeds left out, because a trial of the pair is missing or diverged."""
+    difference: float | None
+    """Mean accuracy of the level minus that of none; null without pairs."""
+    sd: float | None
+    """Standard deviation of the differences over seeds."""
+    lower_bound: float | None
+    """One-sided lower confidence bound of the difference: the level passes if it lies above minus the margin."""
+    low: float | None
+    """Lower end of the two-sided confidence interval of the difference."""
+    high: float | None
+    """Upper end of the two-sided confidence interval of the difference."""
+    detectable: float | None
+    """Smallest true loss that as many seeds with this spread tell from no loss with probability 0.8, by a one-sided test at
+    the same confidence. Likewise, a level is likely to pass only if its true loss is smaller than the margin minus this."""
+    seeds_needed: int | None
+    """Seeds that bring `detectable` down to the margin, if the spread stays as it is; null if more than 100."""
+    verdict: Verdict
+    """non-inferior: shown to lose less than the margin; inferior: shown to lose more; undecided: neither is shown;
+    untestable: no spread can be estimated."""
+    reason: str
+    """Why it is untestable, or empty."""
+
+
+class Walk(Documented):
+    """The fixed sequence of comparisons of one architecture."""
+
+    architecture: str
+    """Architecture that was trained at every level."""
+    chance: float
+    """Accuracy of always answering the most frequent class of the test split."""
+    above_chance: bool | None
+    """Whether accuracy at none is above chance (one-sided lower bound); null for fewer than two complete seeds."""
+    comparisons: tuple[Comparison, ...]
+    """Every lossy level, least compressed first. Those after `stopped_at` are estimates only: the walk didn't reach them."""
+    stopped_at: Level | None
+    """First level that didn't pass; null if all did."""
+    n_approx: Level | None
+    """Most compressed level that passed; null if the first failed, or if nothing is learned at none."""
+
+
+def compare(level: Level, differences: Sequence[float], dropped: int, margin: float, confidence: float) -> Comparison:
+    """Tests the paired `differences` (accuracy at `level` minus accuracy at none, one a seed) against `margin` (a fraction)."""
+    n, sd = len(differences), spread(differences)
+    mean = statistics.fmean(differences) if n else None
+    if mean is None or sd is None or not spread_is_known(n, sd):
+        return Comparison(
+            level=level, pairs=n, dropped=dropped, difference=mean, sd=sd, lower_bound=None, low=None, high=None,
+            detectable=None, seeds_needed=None, verdict="untestable", reason=_why_untestable(n),
+        )  # fmt: skip
+    error = sd / math.sqrt(n)
+    one_sided = t_quantile(confidence, n - 1) * error
+    two_sided = t_quantile((1 + confidence) / 2, n - 1) * error
+    verdict: Verdict = "undecided"
+    if mean - one_sided > -margin:
+        verdict = "non-inferior"
+    elif mean + one_sided < -margin:
+        verdict = "inferior"
+    return Comparison(
+        level=level, pairs=n, dropped=dropped, difference=mean, sd=sd, lower_bound=mean - one_sided,
+        low=mean - two_sided, high=mean + two_sided, detectable=detectable(n, sd, confidence),
+        seeds_needed=seeds_needed(sd, margin, confidence), verdict=verdict, reason="",
+    )  # fmt: skip
+
+
+def walk(
+    architecture: str,
+    accuracies: Mapping[Level, Mapping[int, float]],
+    levels: Sequence[Level],
+    *,
+    seeds: int,
+    chance: float,
+    margin: float,
+    confidence: float,
+) -> Walk:
+    """Walks down `levels` (least compressed first; `none` is skipped) through `accuracies` (level -> seed -> 0..1)."""
+    none = accuracies.get(NONE, {})
+    comparisons = []
+    for level in levels:
+        if level != NONE:
+            at_level = accuracies.get(level, {})
+            differences = [at_level[seed] - none[seed] for seed in sorted(at_level.keys() & none.keys())]
+            comparisons.append(compare(level, differences, seeds - len(differences), margin, confidence))
+    passed = 0
+    while passed < len(comparisons) and comparisons[passed].verdict == "non-inferior":
+        passed += 1
+    above = above_chance(list(none.values()), chance, confidence)
+    return Walk(
+        architecture=architecture,
+        chance=chance,
+        above_chance=above,
+        comparisons=tuple(comparisons),
+        stopped_at=comparisons[passed].level if passed < len(comparisons) else None,
+        n_approx=comparisons[passed - 1].level if passed and above else None,
+    )
+
+
+def above_chance(accuracies: Sequence[float], chance: float, confidence: float) -> bool | None:
+    """Whether the one-sided lower bound of the mean of `accuracies` lies above `chance`; None for fewer than two values."""
+    sd = spread(accuracies)
+    if sd is None:
+        return None
+    n = len(accuracies)
+    return statistics.fmean(accuracies) - t_quantile(confidence, n - 1) * sd / math.sqrt(n) > chance
+
+
+def detectable(n: int, sd: float, confidence: float) -> float:
+    """Smallest true loss that a one-sided paired t test of `n` pairs finds with probability 0.8 (noncentral t, exact)."""
+    return _noncentrality(n, confidence) * sd / math.sqrt(n)
+
+
+def seeds_needed(sd: float, margin: float, confidence: float) -> int | None:
+    """Fewest pairs whose `detectable` is no more than `margin`; None if more than 100."""
+    return next((n for n in range(2, MOST_SEEDS + 1) if detectable(n, sd, confidence) <= margin), None)
+
+
+@functools.cache
+def _noncentrality(n: int, confidence: float) -> float:
+    from scipy import integrate, optimize, stats  # type: ignore[import-untyped]  # no types published
+
+    critical, root = t_quantile(confidence, n - 1), math.sqrt(n - 1)
+
+    def power(shift: float) -> float:
+        # P(T > critical) as an integral over the estimated deviation: scipy's nct fails for the large shifts of two seeds.
+        def density(s: float) -> float:
+            return float(stats.norm.cdf(shift - critical * s) * stats.chi.pdf(s * root, n - 1) * root)
+
+        return float(integrate.quad(density, 0, 1 + 8 / root, limit=200)[0])
+
+    return float(optimize.brentq(lambda shift: power(shift) - POWER, 0, 4 * critical + 4, xtol=1e-4))
+
+
+def _why_untestable(pairs: int) -> str:
+    if pairs < 2:
+        return f"{pairs} complete {'pair' if pairs == 1 else 'pairs'} of trials with none: at least 2 seeds are needed"
+    return f"all {pairs} differences are equal, so their spread can't be estimated: use more seeds or more test records"

@@ -1,0 +1,213 @@
+"""The answer as one sentence that an engineer can act on, and what has to be said beside it."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Literal
+
+from helmholtz.analysis.caveats import accuracies_at_none, caveats
+from helmholtz.analysis.estimate import Documented, Estimate, estimate
+from helmholtz.analysis.noninferiority import Comparison, Walk
+from helmholtz.analysis.table import Row, Run
+from helmholtz.analysis.wording import evidence, level_name, original, points, times_smaller
+from helmholtz.levels import NONE, Level
+
+MANY_HEADERS = 0.25  # share of the bytes from which on the sizes mislead without a word about it
+SIMILAR = 0.01  # two sizes this close (relative) are not worth telling apart
+
+Outcome = Literal["level", "all-pass", "none-passes", "undecided", "chance", "too-few-seeds", "no-levels", "no-results"]
+
+
+class Recommendation(Documented):
+    """What to do, and how sure that is."""
+
+    outcome: Outcome
+    """level: a level passes and a lower one doesn't; all-pass: even the lowest level passes; none-passes: the least compressed
+    level is shown to lose more than the margin; undecided: for the least compressed level neither is shown; chance: nothing
+    is learned at none; too-few-seeds: no spread over seeds, so no test; no-levels: no lossy level was asked for; no-results:
+    no complete trial at none."""
+    sentence: str
+    """The answer."""
+    level: Level | None
+    """Level to use; null if none can be recommended."""
+    architecture: str | None
+    """Architecture the answer is about: of those trained at every level, the one with the highest mean validation accuracy at
+    none. Validation accuracy, so that the test set chooses nothing."""
+    epochs_ratio: Estimate | None
+    """Epochs to converge at the level over those at none: geometric mean of the paired ratios; null unless all pairs
+    converged."""
+    details: tuple[str, ...]
+    """Further statements: where the walk stopped and why, the other architectures, the bits left."""
+    caveats: tuple[str, ...]
+    """What weakens the answer."""
+
+
+def recommend(run: Run, table: Sequence[Row], walks: Sequence[Walk]) -> Recommendation:
+    """The recommendation, from the walk of the architecture that learns best at none."""
+    walk = max(walks, key=lambda walk: _validation_at_none(table, walk.architecture))
+    outcome = _outcome(walk, table)
+    epochs = _epochs_ratio(run, table, walk) if walk.n_approx is not None else None
+    return Recommendation(
+        outcome=outcome,
+        sentence=_sentence(outcome, run, table, walk, epochs),
+        level=walk.n_approx,
+        architecture=walk.architecture if outcome != "no-results" else None,
+        epochs_ratio=epochs,
+        details=tuple(_details(outcome, run, walk, walks, epochs)),
+        caveats=tuple(caveats(run, table, walk)),
+    )
+
+
+def _validation_at_none(table: Sequence[Row], architecture: str) -> float:
+    values = [
+        row.validation_accuracy
+        for row in table
+        if row.architecture == architecture and row.level == NONE and row.status == "complete" and row.validation_accuracy
+    ]
+    return statistics.fmean(values) if values else -1.0
+
+
+def _outcome(walk: Walk, table: Sequence[Row]) -> Outcome:
+    if not accuracies_at_none(table, walk):
+        return "no-results"
+    if not walk.comparisons:
+        return "no-levels"
+    if walk.above_chance is False:
+        return "chance"
+    if walk.n_approx is not None:
+        return "level" if walk.stopped_at is not None else "all-pass"
+    first = walk.comparisons[0].verdict
+    return "too-few-seeds" if first == "untestable" else "none-passes" if first == "inferior" else "undecided"
+
+
+def _sentence(outcome: Outcome, run: Run, table: Sequence[Row], walk: Walk, epochs: Estimate | None) -> str:
+    margin = points(run.experiment.analysis.margin)
+    if outcome == "no-results":
+        return "Nothing can be said yet: no trial without compression is complete, and every level is compared with it."
+    if outcome == "no-levels":
+        return "Nothing can be said about compression: the experiment has no level beside none; add some to levels."
+    if outcome == "chance":
+        mean = statistics.fmean(accuracies_at_none(table, walk))
+        return (
+            f"Nothing can be concluded: without compression architecture {walk.architecture} is right in {mean:.1%} of the "
+            f"test records, which is not shown to be above chance ({walk.chance:.1%}); train for longer or check the labels."
+        )
+    if outcome in ("level", "all-pass"):
+        return _passing(outcome, run, walk, epochs)
+    first = walk.comparisons[0]
+    name = level_name(run, first.level)
+    if outcome == "too-few-seeds":
+        return f"Nothing can be concluded about {name} or below: {first.reason}.{_point_estimates(run, walk)}"
+    if outcome == "none-passes":
+        return (
+            f"Keep the data lossless: even {name}, the least compressed level tested, loses more than {margin} "
+            f"of accuracy ({evidence(first, walk, run)}); test a higher level or allow a larger margin."
+        )
+    needed = f"about {first.seeds_needed} seeds" if first.seeds_needed else "a larger margin or a larger test set"
+    return (
+        f"No level can be recommended yet: {name}, the least compressed level tested, is neither shown to lose less than "
+        f"{margin} nor to lose more ({evidence(first, walk, run)}); use {needed}."
+    )
+
+
+def _passing(outcome: Outcome, run: Run, walk: Walk, epochs: Estimate | None) -> str:
+    best = next(comparison for comparison in walk.comparisons if comparison.level == walk.n_approx)
+    gains = [*_sizes(run, best.level), *([_epochs_phrase(epochs)] if epochs else [])]
+    sentence = (
+        f"{level_name(run, best.level)} loses less than {points(run.experiment.analysis.margin)} of accuracy "
+        f"({evidence(best, walk, run)})" + (f": {', '.join(gains)}" if gains else "")
+    )
+    if outcome == "all-pass":
+        sentence += "; even this most compressed level tested passes, so test lower ones"
+    return sentence + "."
+
+
+def _sizes(run: Run, level: Level) -> list[str]:
+    manifest, none = run.manifests.get(level), run.manifests.get(NONE)
+    if not manifest or not none or not manifest.payload_bytes:
+        return []
+    to_none, to_source = none.payload_bytes / manifest.payload_bytes, manifest.source_bytes / manifest.payload_bytes
+    said = [f"{times_smaller(to_none)} than {original(run)}"]
+    if not math.isclose(to_none, to_source, rel_tol=SIMILAR):
+        said.append(f"{times_smaller(to_source)} than the source's own bytes")
+    return said
+
+
+def _epochs_ratio(run: Run, table: Sequence[Row], walk: Walk) -> Estimate | None:
+    """Geometric mean over seeds of epochs at the level / epochs at none, with its t interval in the logarithm."""
+    done = {
+        (row.level, row.seed): row
+        for row in table
+        if row.architecture == walk.architecture and row.status == "complete" and row.level in (NONE, walk.n_approx)
+    }
+    seeds = [seed for level, seed in done if level == NONE and (walk.n_approx, seed) in done]
+    logs = []
+    for seed in seeds:
+        before, after = done[NONE, seed], done[walk.n_approx or NONE, seed]
+        if not (before.converged and after.converged and before.epochs_to_converge and after.epochs_to_converge):
+            return None
+        logs.append(math.log(after.epochs_to_converge / before.epochs_to_converge))
+    found = estimate(logs, run.experiment.analysis.confidence)
+    mean, low, high = (None if end is None else math.exp(end) for end in (found.mean, found.low, found.high))
+    return Estimate(n=found.n, mean=mean, sd=None, low=low, high=high)
+
+
+def _epochs_phrase(ratio: Estimate) -> str:
+    if ratio.mean is None or ratio.low is None or ratio.high is None or ratio.low <= 1 <= ratio.high:
+        return "no clear change in epochs to converge"
+    fewer = ratio.mean < 1
+    low, high = sorted((abs(1 - ratio.low), abs(1 - ratio.high)))
+    return f"{abs(1 - ratio.mean):.0%} {'fewer' if fewer else 'more'} epochs to converge ({low:.0%} to {high:.0%})"
+
+
+def _point_estimates(run: Run, walk: Walk) -> str:
+    margin = run.experiment.analysis.margin
+    within = [c.level for c in walk.comparisons if c.difference is not None and c.difference > -margin]
+    if not within:
+        return ""
+    return f" By the means alone, unconfirmed, {level_name(run, within[-1])} is within {points(margin)} of {original(run)}."
+
+
+def _details(outcome: Outcome, run: Run, walk: Walk, walks: Sequence[Walk], epochs: Estimate | None) -> list[str]:
+    details = []
+    stop = next((c for c in walk.comparisons if c.level == walk.stopped_at), None)
+    if outcome == "level" and stop:
+        details.append(f"The walk stopped at {level_name(run, stop.level)}: {_why_stopped(stop, walk, run)}.")
+    if outcome not in ("no-results", "no-levels"):
+        for other in walks:
+            if other is not walk:
+                answer = "no level" if other.n_approx is None else level_name(run, other.n_approx)
+                details.append(f"Architecture {other.architecture}, by a walk of its own, passes down to: {answer}.")
+    if walk.n_approx is not None:
+        details.extend(_bits(run, walk.n_approx))
+        if epochs is None:
+            details.append("Epochs to converge can't be compared: some trials were still rising when the budget ended.")
+    return details
+
+
+def _why_stopped(stop: Comparison, walk: Walk, run: Run) -> str:
+    if stop.verdict == "untestable":
+        return stop.reason
+    if stop.verdict == "inferior":
+        return f"it loses more than the margin ({evidence(stop, walk, run)})"
+    more = f"; about {stop.seeds_needed} seeds would tell such a loss from none" if stop.seeds_needed else ""
+    sees = "" if stop.detectable is None else f", which can tell a loss of {points(stop.detectable)} or more from none"
+    return f"it is not shown to lose less than the margin ({evidence(stop, walk, run)}{sees}){more}"
+
+
+def _bits(run: Run, level: Level) -> list[str]:
+    details = []
+    sample, manifest, none = run.codec.sample, run.manifests.get(level), run.manifests.get(NONE)
+    if manifest:
+        before = f", {none.bits_per_sample:.2f} {original(run)}" if none else ""
+        content = sum(split.coded_bits for split in manifest.splits.values()) / 8
+        headers = 1 - content / manifest.payload_bytes if manifest.payload_bytes else 0.0
+        if headers > MANY_HEADERS:
+            details.append(f"{headers:.0%} of the bytes at this level are file headers and tables, not content.")
+        details.append(f"Measured: {manifest.bits_per_sample:.2f} entropy-coded bits a {sample}{before}.")
+    if theory := run.codec.bits(level):
+        left = ", ".join(f"{bits.left:.2f} ({name})" for name, bits in theory.items())
+        details.append(f"Theory: of 16 bits a {sample}, so many are left, by accounting: {left}.")
+    return details

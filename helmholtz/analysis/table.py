@@ -1,0 +1,119 @@
+"""The table behind every figure: one row a trial, results joined with the manifests of their levels."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+from helmholtz.codecs import open_codec
+from helmholtz.codecs.base import Codec
+from helmholtz.experiment import Experiment
+from helmholtz.levels import Level
+from helmholtz.manifest import LevelManifest, level_folder, read_manifest
+from helmholtz.results import TrialResult, read_result
+from helmholtz.storage import Store
+from helmholtz.trials import Trial, trials
+
+READERS = 16  # threads: a bucket answers in tens of milliseconds, and there may be hundreds of results
+
+Status = Literal["complete", "diverged", "missing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Everything a run has left behind so far."""
+
+    experiment: Experiment
+    dataset: str  # fingerprint
+    codec: Codec
+    manifests: dict[Level, LevelManifest]  # levels not written yet are absent
+    results: tuple[tuple[Trial, TrialResult | None], ...]  # every trial of the experiment, in training order
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One trial; the fields are the columns of curves.csv. None where there is no such value (yet)."""
+
+    trial: str  # id
+    status: Status
+    codec: str  # identity, e.g. "jpeg-420"
+    level: Level
+    Q: float  # relative quantisation, 0..1
+    architecture: str
+    parameters: int | None
+    multiply_accumulates: int | None  # of one forward pass over one record
+    seed: int
+    test_accuracy: float | None  # 0..1
+    validation_accuracy: float | None  # 0..1, at best_epoch
+    best_epoch: int | None
+    epochs_to_converge: int | None
+    converged: bool | None  # False: epochs_to_converge is only a lower bound
+    epochs_to_converge_reference: int | None
+    payload_bits_per_sample: float | None  # measured entropy-coded bits per pixel of the level, all splits
+    payload_bytes: int | None  # of the level, all splits
+    train_seconds: float | None
+    records_per_second: float | None
+
+
+def read_run(store: Store, experiment: Experiment, dataset: str) -> Run:
+    """Reads what there is. Raises StorageError or ShardError for files that are there but aren't what they should be."""
+    codec = open_codec(experiment)
+    expected = trials(experiment, dataset, codec.identity)
+
+    def manifest(level: Level) -> LevelManifest | None:
+        there = store.exists(f"{level_folder(dataset, codec.identity, level)}/manifest.json")
+        return read_manifest(store, dataset, codec.identity, level) if there else None
+
+    def result(trial: Trial) -> TrialResult | None:
+        found = read_result(store, trial.id)
+        return found if found is not None and found.fingerprint == trial.fingerprint else None  # as the trainer sees it
+
+    with ThreadPoolExecutor(READERS) as pool:
+        manifests = dict(zip(experiment.all_levels, pool.map(manifest, experiment.all_levels), strict=True))
+        results = tuple(zip(expected, pool.map(result, expected), strict=True))
+    written = {level: there for level, there in manifests.items() if there is not None}
+    return Run(experiment, dataset, codec, written, results)
+
+
+def rows(run: Run) -> tuple[Row, ...]:
+    """One row a trial, missing ones included, in training order."""
+    return tuple(_row(run, trial, result) for trial, result in run.results)
+
+
+def _row(run: Run, trial: Trial, result: TrialResult | None) -> Row:
+    manifest = run.manifests.get(trial.level)
+    return Row(
+        trial=trial.id,
+        status=result.status if result else "missing",
+        codec=trial.codec,
+        level=trial.level,
+        Q=run.codec.quantisation(trial.level),
+        architecture=trial.architecture,
+        parameters=result.parameters if result else None,
+        multiply_accumulates=result.multiply_accumulates if result else None,
+        seed=trial.seed,
+        test_accuracy=result.test_accuracy if result and result.status == "complete" else None,
+        validation_accuracy=result.validation_accuracy if result else None,
+        best_epoch=result.best_epoch if result else None,
+        epochs_to_converge=result.epochs_to_converge if result else None,
+        converged=result.converged if result else None,
+        epochs_to_converge_reference=result.epochs_to_converge_reference if result else None,
+        payload_bits_per_sample=manifest.bits_per_sample if manifest else None,
+        payload_bytes=manifest.payload_bytes if manifest else None,
+        train_seconds=result.train_seconds if result else None,
+        records_per_second=result.records_per_second if result else None,
+    )
+
+
+def curves_csv(table: Sequence[Row]) -> str:
+    """The rows as CSV (RFC 4180, UTF-8, with a header); an empty cell where there is no value."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(field.name for field in dataclasses.fields(Row))
+    writer.writerows(dataclasses.astuple(row) for row in table)
+    return text.getvalue()

@@ -1,0 +1,197 @@
+"""The figures of a report; here accuracy and epochs to converge against Q (paper, Fig. 4/7 and 5/8)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from helmholtz.analysis.curve import predict
+from helmholtz.analysis.estimate import Estimate
+from helmholtz.analysis.summary import CellSummary, Report
+from helmholtz.analysis.table import Row
+from helmholtz.analysis.wording import points
+from helmholtz.levels import NONE, Level, sort_key
+from helmholtz.report.data_size import sizes
+from helmholtz.report.marks import SIZE, STYLES, alt_text, apart, bars_caption, errors, labels
+from helmholtz.report.network_size import parameters
+from helmholtz.report.picture import Picture, Undrawn, draw
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+NONE_AT = -0.035  # none stands left of Q = 0, where it would hide quality 100
+NO_MEANS = "No trial is complete yet."
+
+
+def figures(report: Report, table: Sequence[Row]) -> tuple[Picture | Undrawn, ...]:
+    """All figures, in reading order; those that can't be drawn say why."""
+    return accuracy(report, table), sizes(report), convergence(report, table), parameters(report, table)
+
+
+def accuracy(report: Report, table: Sequence[Row]) -> Picture | Undrawn:
+    """Test accuracy against relative quantisation, over seeds, with the margin, N_approx and the paper's curve."""
+    title = "Accuracy against compression"
+    cells = _swept(report)
+    if not any(cell.test_accuracy.n for cell in cells):
+        return Undrawn("accuracy", title, NO_MEANS)
+    n_approx = report.recommendation.level
+    named = labels(report)
+
+    def paint(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        for curve in report.curves:
+            if curve.c is not None and curve.architecture == _leading(report):
+                at = [i / 200 for i in range(199)]
+                heights = [100 * predict(curve.c, quantisation) for quantisation in at]
+                axes.plot(at, heights, color="#999999", lw=1.2, ls=(0, (1, 1.5)), label="paper: c·ln(100 - Q)", zorder=1)
+        _margin(axes, report)
+        for architecture in _architectures(cells):
+            mine = [cell for cell in cells if cell.architecture == architecture]
+            _seeds(axes, [row for row in table if row.architecture == architecture], "test_accuracy", 100)
+            _line(axes, architecture, [(cell.level, cell.quantisation, cell.test_accuracy) for cell in mine], 100)
+        if n_approx is not None:
+            at_n = next(level.quantisation for level in report.levels if level.level == n_approx)
+            axes.axvline(at_n, color="#444444", lw=1, ls="--", zorder=1)
+            axes.annotate(
+                f"N_approx: {named[n_approx]}", (at_n, 0.02), xycoords=("data", "axes fraction"), xytext=(-4, 0),
+                textcoords="offset points", rotation=90, ha="right", va="bottom", fontsize=8,
+            )  # fmt: skip
+        axes.set_ylabel("test accuracy (%)")
+        axes.set_ylim(*_range(report, table))
+        _quantisation_axis(axes, report)
+        axes.legend(loc="lower left", handlelength=3)
+
+    return draw(
+        "accuracy", title=title, size=SIZE, paint=paint,
+        alt=alt_text("Mean test accuracy in percent", cells, [cell.test_accuracy for cell in cells], named, 100),
+        caption=_accuracy_caption(report),
+    )  # fmt: skip
+
+
+def convergence(report: Report, table: Sequence[Row]) -> Picture | Undrawn:
+    """Epochs to converge against relative quantisation; trials still rising at the end of the budget are hollow."""
+    title = "Training effort against compression"
+    cells = _swept(report)
+    if not any(cell.epochs_to_converge.n for cell in cells):
+        return Undrawn("convergence", title, NO_MEANS)
+    rising = sum(cell.not_converged for cell in cells)
+
+    def paint(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        for architecture in _architectures(cells):
+            mine = [cell for cell in cells if cell.architecture == architecture]
+            _seeds(axes, [row for row in table if row.architecture == architecture], "epochs_to_converge", 1)
+            _line(axes, architecture, [(cell.level, cell.quantisation, cell.epochs_to_converge) for cell in mine], 1)
+        axes.set_ylabel("epochs to converge")
+        axes.set_ylim(bottom=0, top=1.18 * axes.get_ylim()[1])
+        _quantisation_axis(axes, report)
+        axes.legend(loc="upper left", ncols=3, handlelength=3)
+
+    hollow = (
+        f" Hollow dots: {rising} {'trial was' if rising == 1 else 'trials were'} still rising when the budget of "
+        f"{report.experiment['training']['epochs']} epochs ended, so their values, and the means they enter, are lower bounds."
+        if rising
+        else " All trials converged within the budget."
+    )
+    return draw(
+        "convergence", title=title, size=SIZE, paint=paint,
+        alt=alt_text("Mean epochs to converge", cells, [cell.epochs_to_converge for cell in cells], labels(report), 1),
+        caption="Epochs of training until validation accuracy has all but stopped rising, by level. "
+        f"{bars_caption(report, cells)}{hollow}",
+    )  # fmt: skip
+
+
+def _swept(report: Report) -> list[CellSummary]:
+    swept = {walk.architecture for walk in report.walks}
+    cells = [cell for cell in report.cells if cell.architecture in swept]
+    return sorted(cells, key=lambda cell: (cell.architecture, sort_key(cell.level)))
+
+
+def _architectures(cells: Sequence[CellSummary]) -> list[str]:
+    return sorted({cell.architecture for cell in cells if cell.test_accuracy.n})
+
+
+def _leading(report: Report) -> str:
+    return report.recommendation.architecture or report.walks[0].architecture
+
+
+def _place(level: Level, quantisation: float) -> float:
+    return NONE_AT if level == NONE else quantisation
+
+
+def _line(axes: Axes, architecture: str, points: Sequence[tuple[Level, float, Estimate]], scale: float) -> None:
+    colour, marker, line = STYLES[architecture]
+    for lossy, style, label in ((False, "", None), (True, line, architecture)):
+        mine = [(_place(level, q), e) for level, q, e in points if (level != NONE) == lossy and e.mean is not None]
+        axes.errorbar(
+            [x for x, _ in mine], [scale * (e.mean or 0) for _, e in mine], yerr=errors([e for _, e in mine], scale),
+            color=colour, marker=marker if lossy else "D", mfc=colour if lossy else "white", mew=1.3, ms=5.5, ls=style, lw=1.5,
+            capsize=2.5, elinewidth=1, label=f"architecture {label}" if label else None, zorder=3,
+        )  # fmt: skip
+
+
+def _seeds(axes: Axes, table: Sequence[Row], column: str, scale: float) -> None:
+    """One faint dot a trial, hollow where the value is only a lower bound."""
+    for row in table:
+        value = getattr(row, column)
+        if value is not None and row.status == "complete":
+            hollow = column == "epochs_to_converge" and row.converged is False
+            colour = STYLES[row.architecture][0]
+            x = _place(row.level, row.Q)
+            if hollow:
+                axes.plot([x], [scale * value], "o", mfc="white", mec=colour, ms=4.5, mew=1, zorder=4)
+            else:
+                axes.plot([x], [scale * value], "o", color=colour, alpha=0.3, ms=3, mew=0, zorder=2)
+
+
+def _margin(axes: Axes, report: Report) -> None:
+    cell = next((c for c in report.cells if c.level == NONE and c.architecture == _leading(report)), None)
+    if cell is not None and cell.test_accuracy.mean is not None:
+        top, margin = 100 * cell.test_accuracy.mean, report.experiment["analysis"]["margin"]
+        axes.axhspan(top - 100 * margin, top, color="#d6d6d6", lw=0, zorder=0, label=f"tolerated loss, {points(margin)}")
+
+
+def _range(report: Report, table: Sequence[Row]) -> tuple[float, float]:
+    """Limits of the accuracy axis in percent: what was measured, with air, so that the flat part and the margin can be seen."""
+    swept = {cell.architecture for cell in _swept(report)}
+    values = [row.test_accuracy for row in table if row.architecture in swept and row.test_accuracy is not None]
+    ends = [end for cell in _swept(report) for end in (cell.test_accuracy.low, cell.test_accuracy.high) if end is not None]
+    low, high = max(0.0, min(values + ends)), min(1.0, max(values + ends))
+    air = max(0.08 * (high - low), 2 * report.experiment["analysis"]["margin"])
+    return 100 * max(0.0, low - air), 100 * (high + 0.6 * air)
+
+
+def _quantisation_axis(axes: Axes, report: Report) -> None:
+    axes.set_xlim(-0.07, 1.02)
+    axes.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
+    axes.set_xlabel("relative quantisation Q  (0: least, 1: most compressed)")
+    swept = [level for level in report.levels if level.level in _swept_levels(report)]
+    top = axes.secondary_xaxis("top")
+    shown = apart([level.quantisation for level in swept if level.level != NONE], 0.038)
+    names = {level.quantisation: str(level.level) for level in swept if level.level != NONE}
+    top.set_xticks([NONE_AT, *shown], ["none", *(names[q] for q in shown)], fontsize=8)
+    top.get_xticklabels()[0].set_ha("right")
+    top.set_xlabel(f"{report.codec.name.upper()} {report.codec.scale}", fontsize=8.5)
+
+
+def _swept_levels(report: Report) -> set[Level]:
+    return {cell.level for cell in _swept(report)}
+
+
+def _accuracy_caption(report: Report) -> str:
+    cells = _swept(report)
+    records = f" on {report.test_records:,} test records" if report.test_records else ""
+    caption = f"Test accuracy{records} at each level; the open diamond left of Q = 0 is {labels(report)[NONE]}. {bars_caption(report, cells)}"
+    caption += (
+        " Levels are compared seed by seed, which sees smaller differences than these bars. The grey band is the tolerated "
+    )
+    caption += f"loss (architecture {_leading(report)})."
+    curve = next((c for c in report.curves if c.architecture == _leading(report) and c.c is not None), None)
+    if curve is not None and curve.c is not None:
+        fit = "" if curve.r2 is None else f", R² = {curve.r2:.2f}"
+        worse = " (below 0: a constant would fit better)" if curve.r2 is not None and curve.r2 < 0 else ""
+        caption += (
+            f" Dotted: the paper's prediction c·ln(100 - Q), scaled to the compressed levels (c = {curve.c:.3f}{fit}{worse})."
+        )
+    return caption

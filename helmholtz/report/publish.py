@@ -1,0 +1,49 @@
+"""Analyses and publishes a run, with whatever trials it has so far. Both can be repeated at any time."""
+
+from __future__ import annotations
+
+import yaml
+
+from helmholtz.analysis.summarise import summarise
+from helmholtz.analysis.summary import Report
+from helmholtz.analysis.table import Row, Run, curves_csv, read_run, rows
+from helmholtz.experiment import Experiment
+from helmholtz.storage import Store
+
+
+def analyse(store: Store, experiment: Experiment, dataset: str) -> Report:
+    """Writes ``report/report.json`` and ``report/curves.csv``; `dataset` is the data set's fingerprint.
+
+    Raises StorageError or ShardError where a result or manifest is there but isn't one.
+    """
+    return _analysed(store, experiment, dataset)[2]
+
+
+def publish(store: Store, experiment: Experiment, dataset: str) -> Report:
+    """Analyses, then writes ``report/report.html``, ``report/experiment.yaml``, the figures and the TensorBoard logs."""
+    from helmholtz.report.contact_sheet import contact_sheet
+    from helmholtz.report.figures import figures
+    from helmholtz.report.html import page
+    from helmholtz.report.picture import Picture
+    from helmholtz.report.tensorboard import write_tensorboard
+
+    run, table, report = _analysed(store, experiment, dataset)
+    pictures = (*figures(report, table), contact_sheet(store, run))
+    for picture in pictures:
+        if isinstance(picture, Picture):
+            store.write_bytes(f"report/figures/{picture.name}.svg", picture.svg)
+            store.write_bytes(f"report/figures/{picture.name}.png", picture.png)
+    repeat = yaml.safe_dump(report.experiment, sort_keys=False, allow_unicode=True)
+    store.write_bytes("report/experiment.yaml", repeat.encode())
+    write_tensorboard(store, report, table, pictures)
+    store.write_bytes("report/report.html", page(report, pictures, store.uri).encode())
+    return report
+
+
+def _analysed(store: Store, experiment: Experiment, dataset: str) -> tuple[Run, tuple[Row, ...], Report]:
+    run = read_run(store, experiment, dataset)
+    table = rows(run)
+    report = summarise(run, table)
+    store.write_bytes("report/curves.csv", curves_csv(table).encode())
+    store.write_bytes("report/report.json", (report.model_dump_json(indent=1) + "\n").encode())
+    return run, table, report

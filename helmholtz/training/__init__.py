@@ -1,0 +1,1 @@
+"""Training: one (architecture, level) with all its seeds."""

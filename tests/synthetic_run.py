@@ -1,0 +1,173 @@
+"""A run root as the compression and the trainer would leave it, with a known knee, in a fraction of a second.
+
+`write_run` writes plausible trial results (paired over seeds, accuracy flat down to a knee and falling below it), one
+manifest a level, and real test shards, so that everything that reads a finished run can be tested without making one.
+"""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from helmholtz.codecs import open_codec
+from helmholtz.experiment import Experiment
+from helmholtz.levels import NONE, Level
+from helmholtz.manifest import LevelManifest, RejectedEntry, ShardEntry, SplitEntry, level_folder
+from helmholtz.results import Curves, TrialResult, result_key
+from helmholtz.shards import ShardWriter
+from helmholtz.storage import Store
+from helmholtz.trials import Trial, trials
+
+DATASET = "0123456789abcdef"
+CLASSES = ("cat", "dog", "ship", "truck")
+LEVELS: tuple[Level, ...] = (NONE, 100, 75, 50, 25, 10, 5, 1)
+PARAMETERS = {"A": 701_386, "B": 1_079_562, "C": 1_144_138, "D": 1_276_618, "E": 1_620_298, "F": 1_686_090}
+RECORDS = {"train": 9_000, "validation": 1_000, "test": 2_000}
+
+
+def experiment(**changes: Any) -> Experiment:
+    """An experiment over LEVELS with architecture A and 5 seeds, changed as told."""
+    content: dict[str, Any] = {
+        "name": "synthetic",
+        "dataset": {"kind": "photographs"},
+        "levels": LEVELS,
+        "architectures": ["A"],
+        "seeds": 5,
+    }
+    return Experiment.model_validate(content | changes)
+
+
+def accuracy(architecture: str, level: Level, seed: int, *, knee: int = 25, noise: float = 0.002, top: float = 0.86) -> float:
+    """Test accuracy: `top`, no worse down to the knee, then 4 points for each halving of the quality.
+
+    A seed shifts all levels alike (that is what pairing removes); `noise` is the standard deviation of what remains.
+    """
+    shared = random.Random(f"{architecture}{seed}").gauss(0, 0.006)
+    own = random.Random(f"{architecture}{level}{seed}").gauss(0, noise)
+    lost = 0.0 if level == NONE or level >= knee else 0.04 * float(np.log2(knee / level))
+    return min(1.0, max(0.0, round((top + 0.004 * "ABCDEF".index(architecture) + shared + own - lost) * 10_000) / 10_000))
+
+
+def write_run(
+    store: Store,
+    run: Experiment,
+    *,
+    dataset: str = DATASET,
+    classes: tuple[str, ...] = CLASSES,
+    accuracies: Mapping[tuple[str, Level, int], float] | None = None,
+    skip: tuple[tuple[str, Level, int], ...] = (),
+    diverged: tuple[tuple[str, Level, int], ...] = (),
+    not_converged: tuple[tuple[str, Level, int], ...] = (),
+    size: int = 32,
+    **manifest: Any,
+) -> None:
+    """Writes manifests, test shards and trial results of `run`. `manifest` changes fields of every level's manifest."""
+    codec = open_codec(run)
+    for level in run.all_levels:
+        write_level(store, run, level, dataset=dataset, classes=classes, size=size, **manifest)
+    for trial in trials(run, dataset, codec.identity):
+        cell = (trial.architecture, trial.level, trial.seed)
+        if cell in skip:
+            continue
+        reached = (accuracies or {}).get(cell, accuracy(*cell))
+        result = trial_result(
+            trial, reached, classes=len(classes), diverged=cell in diverged, converged=cell not in not_converged
+        )
+        store.write_bytes(result_key(trial.id), result.model_dump_json().encode())
+
+
+def trial_result(trial: Trial, reached: float, *, classes: int, diverged: bool = False, converged: bool = True) -> TrialResult:
+    """A plausible result; less is learned in fewer epochs where more is compressed."""
+    epochs = trial.training.epochs
+    gone = 0.0 if trial.level == NONE else (100 - trial.level) / 100
+    at = max(1, min(epochs, round(epochs * (0.75 - 0.35 * gone)) + random.Random(trial.id).randint(-1, 1)))
+    rise = tuple(reached * (1 - 0.6 ** (epoch + 1)) for epoch in range(epochs))
+    return TrialResult(
+        trial=trial.id, fingerprint=trial.fingerprint, status="diverged" if diverged else "complete", dataset=trial.dataset,
+        codec=trial.codec, level=trial.level, architecture=trial.architecture, seed=trial.seed,
+        parameters=PARAMETERS[trial.architecture], multiply_accumulates=60 * PARAMETERS[trial.architecture], classes=classes,
+        epochs=epochs, best_epoch=None if diverged else epochs, validation_accuracy=None if diverged else reached,
+        test_accuracy=None if diverged else reached, test_loss=None if diverged else 0.5, test_records=RECORDS["test"],
+        epochs_to_converge=None if diverged else at, converged=converged and not diverged, epochs_to_converge_reference=None,
+        curves=Curves(train_loss=tuple(1 - r for r in rise), train_accuracy=rise, validation_loss=(), validation_accuracy=rise),
+        train_seconds=100.0 + trial.seed, records_per_second=2_700.0, precision="float32", device="CPU (synthetic)",
+        versions={"tensorflow": "2.21.0"},
+    )  # fmt: skip
+
+
+def write_level(
+    store: Store,
+    run: Experiment,
+    level: Level,
+    *,
+    dataset: str = DATASET,
+    classes: tuple[str, ...] = CLASSES,
+    size: int = 32,
+    **changes: Any,
+) -> LevelManifest:
+    """Writes a level: two real test shards of 20 pictures each, and a manifest that claims RECORDS of them."""
+    codec = open_codec(run)
+    folder = level_folder(dataset, codec.identity, level)
+    sizes, entries = [], []
+    with store.scratch() as scratch:
+        for number in range(2):
+            path = Path(scratch, f"test-{number:05d}-of-00002.tfrecord")
+            with ShardWriter(path) as shard:
+                for record in range(20):
+                    payload = _encoded(picture(20 * number + record, size), level)
+                    sizes.append(len(payload))
+                    shard.add(f"{number}/{record:02d}.png", record % len(classes), payload)
+            entries.append(shard.entry())
+            store.upload(path, f"{folder}/{path.name}")
+    mean = sum(sizes) / len(sizes)
+    headers = 60 if level == NONE else 623
+    splits = {
+        name: SplitEntry(
+            records=records, per_class=tuple(len(range(i, records, len(classes))) for i in range(len(classes))),
+            payload_bytes=round(mean * records), coded_bits=round(8 * (mean - headers) * records), samples=size * size * records,
+            source_bytes=size * size * 3 * records, shards=tuple(entries) if name == "test" else (_absent(name, records),),
+        )
+        for name, records in RECORDS.items()
+    }  # fmt: skip
+    content: dict[str, Any] = {
+        "dataset": dataset, "codec": codec.identity, "medium": "image", "level": level, "quantisation": codec.quantisation(level),
+        "sample": "pixel", "classes": classes, "splits": splits, "rejected": (), "double_compressed": 0,
+        "source_levels": {NONE: sum(RECORDS.values())}, "notes": {}, "versions": {"imagecodecs": "2026.3.6"},
+    }  # fmt: skip
+    written = LevelManifest.model_validate(content | changes)
+    store.write_bytes(f"{folder}/manifest.json", written.model_dump_json().encode())
+    return written
+
+
+def rejected(*pairs: tuple[str, str]) -> tuple[RejectedEntry, ...]:
+    """Entries of records that were set aside."""
+    return tuple(RejectedEntry(key=key, reason=reason) for key, reason in pairs)
+
+
+def picture(number: int, size: int = 32) -> np.ndarray:
+    """A picture with edges, a gradient and noise, different for every number; uint8 [size, size, 3]."""
+    noise = np.random.default_rng(number)
+    y, x = np.mgrid[:size, :size] / size
+    disc = (x - noise.uniform(0.3, 0.7)) ** 2 + (y - noise.uniform(0.3, 0.7)) ** 2 < noise.uniform(0.03, 0.09)
+    base = np.stack([x, y, 1 - x * y], axis=-1) * noise.uniform(60, 200, 3) + noise.uniform(0, 50, 3)
+    base = np.where(disc[..., None], 255 - base, base) + noise.normal(0, 9, (size, size, 3))
+    return np.clip(base, 0, 255).astype(np.uint8)
+
+
+def _encoded(samples: np.ndarray, level: Level) -> bytes:
+    file = io.BytesIO()
+    if level == NONE:
+        Image.fromarray(samples).save(file, "PNG")
+    else:
+        Image.fromarray(samples).save(file, "JPEG", quality=level)
+    return file.getvalue()
+
+
+def _absent(split: str, records: int) -> ShardEntry:
+    return ShardEntry(name=f"{split}-00000-of-00001.tfrecord", records=records, nbytes=0, sha256="0" * 64)

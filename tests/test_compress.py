@@ -1,0 +1,222 @@
+"""The compress stage: right content, one read a record, same bytes however it is run, nothing lost."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from helmholtz import compress as compress_module
+from helmholtz.compress import compress
+from helmholtz.dataset import index_dataset, read_records
+from helmholtz.errors import SourceError
+from helmholtz.experiment import Experiment
+from helmholtz.manifest import LevelManifest
+from helmholtz.shards import read_shard
+from helmholtz.sources.base import Raw
+from helmholtz.sources.image_folder import ImageFolder
+from helmholtz.storage import open_store
+
+
+def experiment(path: Path, **more: Any) -> Experiment:
+    dataset = {"kind": "image-folder", "path": str(path), "test": 0.25, "validation": 0.2, "shards": 3} | more.pop("dataset", {})
+    return Experiment.model_validate({"dataset": dataset, "levels": ["none", 50, 5]} | more)
+
+
+def run(root: Path, wanted: Experiment) -> dict[Any, LevelManifest]:
+    store = open_store(str(root))
+    return compress(store, wanted, index_dataset(store, wanted.dataset))
+
+
+def shards(root: Path) -> dict[str, str]:
+    """Relative name -> digest of every shard and manifest."""
+    files = [path for pattern in ("*.tfrecord", "manifest.json") for path in root.glob(f"data/**/{pattern}")]
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_every_level_holds_every_record_once_and_the_manifest_says_so(tmp_path: Path, pictures: Path) -> None:
+    import io
+
+    from PIL import Image
+
+    manifests = run(tmp_path, experiment(pictures))
+    for level, manifest in manifests.items():
+        seen = {}
+        for split, entry in manifest.splits.items():
+            per_class, payload_bytes = [0, 0], 0
+            for shard in entry.shards:
+                path = tmp_path / "data" / manifest.dataset / "jpeg-420" / str(level) / shard.name
+                assert hashlib.sha256(path.read_bytes()).hexdigest() == shard.sha256
+                records = list(read_shard(path))
+                assert len(records) == shard.records
+                for key, label, payload in records:
+                    assert key not in seen
+                    seen[key] = split
+                    per_class[label] += 1
+                    payload_bytes += len(payload)
+                    assert manifest.classes[label] == key.split("/")[0]
+                    original = np.asarray(Image.open(pictures / key))
+                    decoded = np.asarray(Image.open(io.BytesIO(payload)))
+                    assert decoded.shape == original.shape
+                    assert (level == "none") == np.array_equal(decoded, original)
+            assert (entry.per_class, entry.payload_bytes) == (tuple(per_class), payload_bytes)
+        assert len(seen) == 24
+        assert manifest.splits["test"].records == 6
+    splits_of = [
+        {s.name: (s.records) for e in manifest.splits.values() for s in e.shards} for manifest in manifests.values()
+    ]
+    assert splits_of[0] == splits_of[1] == splits_of[2]
+    assert manifests["none"].payload_bytes > manifests[50].payload_bytes > manifests[5].payload_bytes
+
+
+def test_a_record_is_read_once_for_all_levels(tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loads: list[str] = []
+    load = ImageFolder.load
+
+    def counted(self: ImageFolder, key: str) -> Raw:
+        loads.append(key)
+        return load(self, key)
+
+    monkeypatch.setattr(ImageFolder, "load", counted)
+    run(tmp_path, experiment(pictures, levels=["none", 90, 50, 25, 5, 1]))
+    assert sorted(loads) == sorted(set(loads))
+    assert len(loads) == 24
+
+
+def test_a_second_run_reads_nothing_and_a_new_level_makes_only_that_level(tmp_path: Path, pictures: Path) -> None:
+    run(tmp_path, experiment(pictures))
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("data/**/*") if path.is_file()}
+    run(tmp_path, experiment(pictures))
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("data/**/*") if path.is_file()} == before
+    run(tmp_path, experiment(pictures, levels=["none", 50, 20, 5]))
+    after = {path: path.stat().st_mtime_ns for path in tmp_path.glob("data/**/*") if path.is_file()}
+    assert {path: after[path] for path in before} == before
+    assert {path.relative_to(tmp_path).parts[3] for path in after.keys() - before.keys()} == {"20"}
+
+
+def test_a_lost_or_cut_shard_is_made_again(tmp_path: Path, pictures: Path) -> None:
+    run(tmp_path, experiment(pictures))
+    whole = shards(tmp_path)
+    folder = next(tmp_path.glob("data/*/jpeg-420/50"))
+    (folder / "manifest.json").unlink()
+    cut, lost = sorted(folder.glob("*.tfrecord"))[:2]
+    cut.write_bytes(cut.read_bytes()[:-1])
+    lost.unlink()
+    run(tmp_path, experiment(pictures))
+    assert shards(tmp_path) == whole
+
+
+@pytest.mark.parametrize("runner", [{"runner": "multi-processing", "workers": 2}])
+def test_the_bytes_do_not_depend_on_the_runner(tmp_path: Path, pictures: Path, runner: dict[str, Any]) -> None:
+    run(tmp_path / "local", experiment(pictures))
+    run(tmp_path / "other", experiment(pictures, beam=runner))
+    assert shards(tmp_path / "local") == shards(tmp_path / "other")
+
+
+def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(tmp_path: Path, pictures: Path) -> None:
+    run(tmp_path / "whole", experiment(pictures))
+    whole = shards(tmp_path / "whole")
+    wanted = tmp_path / "experiment.json"
+    wanted.write_text(experiment(pictures).to_json())
+    program = (
+        "import sys; from pathlib import Path; from tests.test_compress import run; from helmholtz.experiment import Experiment;"
+        "run(Path(sys.argv[1]), Experiment.model_validate_json(Path(sys.argv[2]).read_text()))"
+    )
+    root, kills = tmp_path / "killed", 0
+    folder = Path(__file__).parents[1]
+    for target in (1, 4, 9, 14):  # files of shards and parts that exist when the axe falls
+        process = subprocess.Popen([sys.executable, "-c", program, str(root), str(wanted)], cwd=folder, stderr=subprocess.DEVNULL)
+        while process.poll() is None and len([*root.glob("data/*/jpeg-420/*/*.tfrecord")]) < target:
+            time.sleep(0.001)
+        if process.poll() is None:
+            os.kill(process.pid, signal.SIGKILL)
+            kills += 1
+        process.wait()
+    assert kills >= 2
+    run(root, experiment(pictures))
+    assert shards(root) == whole
+
+
+def test_unusable_records_are_set_aside_and_listed_at_every_level(tmp_path: Path, pictures: Path) -> None:
+    (pictures / "birds" / "empty.png").write_bytes(b"")
+    (pictures / "birds" / "text.jpg").write_text("not a picture")
+    (pictures / "fish" / "cut.png").write_bytes((pictures / "fish" / "00.png").read_bytes()[:500])
+    manifests = run(tmp_path, experiment(pictures, dataset={"max_rejected": 0.2}))
+    for manifest in manifests.values():
+        assert {entry.key: entry.reason for entry in manifest.rejected} == {
+            "birds/empty.png": "empty file",
+            "birds/text.jpg": "not an image",
+            "fish/cut.png": "truncated image",
+        }
+        assert sum(split.records for split in manifest.splits.values()) == 24
+
+
+def test_past_the_stated_share_of_unusable_records_the_run_stops(tmp_path: Path, pictures: Path) -> None:
+    for number in range(3):
+        (pictures / "birds" / f"bad{number}.jpg").write_text(f"not a picture {number}")
+    with pytest.raises(SourceError, match=r"compressing: 3 of 27 records.*birds/bad0.jpg: not an image.*max_rejected"):
+        run(tmp_path, experiment(pictures))
+    assert not [*tmp_path.glob("data/**/manifest.json")]
+    manifests = run(tmp_path, experiment(pictures, dataset={"max_rejected": 0.2}))
+    assert len(manifests["none"].rejected) == 3
+
+
+def test_a_file_that_changes_after_listing_is_set_aside(tmp_path: Path, pictures: Path) -> None:
+    wanted = experiment(pictures, dataset={"max_rejected": 0.2})
+    store = open_store(str(tmp_path))
+    index = index_dataset(store, wanted.dataset)
+    (pictures / "birds" / "03.png").write_bytes((pictures / "fish" / "03.png").read_bytes())
+    manifests = compress(store, wanted, index)
+    assert [entry.reason for entry in manifests[5].rejected] == ["changed since it was listed"]
+
+
+def test_the_fingerprint_follows_content_labels_and_splits_not_the_place(tmp_path: Path, pictures: Path) -> None:
+    import shutil
+
+    store = open_store(str(tmp_path / "root"))
+
+    def fingerprint(path: Path, **options: Any) -> str:
+        return index_dataset(store, experiment(path, dataset=options).dataset).fingerprint
+
+    first = fingerprint(pictures)
+    moved = shutil.copytree(pictures, tmp_path / "elsewhere")
+    assert fingerprint(moved) == first
+    assert fingerprint(moved, split_seed=1) != first
+    assert fingerprint(moved, limit=8) != first
+    shutil.copy(moved / "fish" / "01.png", moved / "fish" / "00.png")
+    assert fingerprint(moved) != first
+
+
+def test_shard_lists_hold_every_record_once_in_hashed_order(tmp_path: Path, pictures: Path) -> None:
+    store = open_store(str(tmp_path))
+    index = index_dataset(store, experiment(pictures).dataset)
+    keys = [record.key for _, name in index.shard_names() for record in read_records(store, index, name)]
+    assert len(keys) == len(set(keys)) == 24
+    assert keys != sorted(keys)
+
+
+def test_double_compression_is_counted(tmp_path: Path, pictures: Path) -> None:
+    from PIL import Image
+
+    for path in sorted(pictures.glob("*/*.png")):
+        Image.open(path).save(path.with_suffix(".jpg"), quality=40)
+        path.unlink()
+    manifests = run(tmp_path, experiment(pictures, levels=["none", 60, 40, 10]))
+    assert {level: m.double_compressed for level, m in manifests.items()} == {"none": 0, 60: 24, 40: 24, 10: 0}
+    assert manifests["none"].source_levels == {"40": 24}
+    assert manifests["none"].payload_bytes == manifests["none"].source_bytes == sum(
+        path.stat().st_size for path in pictures.glob("*/*.jpg")
+    )
+
+
+def test_compress_module_does_not_import_beam_when_nothing_is_to_do() -> None:
+    source = Path(compress_module.__file__).read_text()
+    assert "import apache_beam" not in source

@@ -1,0 +1,152 @@
+"""Experiments: what is accepted, what is refused, and how clearly."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helmholtz.errors import ExperimentError
+from helmholtz.experiment import Experiment, as_tree
+from helmholtz.experiment_file import bundled, load_experiment, parse_experiment
+
+GOOD = "dataset: {kind: photographs}\nlevels: [none, 25, 1]\n"
+
+
+@pytest.mark.parametrize("name", sorted(bundled()))
+def test_bundled_experiments_are_valid_and_described(name: str) -> None:
+    experiment = load_experiment(name)
+    assert experiment.name == name
+    assert experiment.description
+
+
+def test_the_papers_image_experiment() -> None:
+    experiment = load_experiment("cifar10-jpeg")
+    assert experiment.levels == ("none", 100, 75, 50, 25, 20, 15, 10, 5, 1)
+    assert {a for a, level in experiment.combinations if level == 25} == set("ABCDEF")
+    assert all({a for a, at in experiment.combinations if at == level} == {"A", "F"} for level in experiment.levels if level != 25)
+    assert experiment.seeds == 5
+    assert len(experiment.combinations) == 24
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("levels: [none, 25]", ["dataset: missing"]),
+        ("dataset: {kind: photographs}\nlevels: []", ["levels", "at least 1"]),
+        ("dataset: {kind: photographs}\nlevels: [none, 101]", ["levels: 101", "none or 1 to 100"]),
+        ("dataset: {kind: photographs}\nlevels: [none, 0]", ["levels: 0", "none or 1 to 100"]),
+        ("dataset: {kind: photographs}\nlevels: [none, 25, 25]", ["levels", "25 is listed twice"]),
+        ("dataset: {kind: photographs}\nlevels: [none, 25, '25']", ["levels", "25 is listed twice"]),
+        ("dataset: {kind: photographs}\nlevels: [none, high]", ["levels[1]", "'high'", "whole number"]),
+        ("dataset: {kind: photographs}\nlevels: [none, true]", ["levels[1]", "True"]),
+        ("dataset: {kind: photographs}\nlevels: [none, 2.5]", ["levels[1]", "2.5"]),
+        ("dataset: {kind: photographs}\nlevels: [25, 1]", ["levels: must contain none"]),
+        (GOOD + "architectures: []", ["architectures", "at least 1"]),
+        (GOOD + "architectures: [A, G]", ["architectures[1]", "'G'", "'F'"]),
+        (GOOD + "codec: gif", ["codec", "'jpeg'", "'gif'"]),
+        (GOOD + "seeds: 0", ["seeds", "greater than or equal to 1", "0"]),
+        (GOOD + "seed: 3", ["seed: unknown key", "did you mean seeds?"]),
+        (GOOD + "training: {epoch: 3}", ["training.epoch: unknown key", "did you mean epochs?", "batch_size"]),
+        (GOOD + "analysis: {margin: 1}", ["analysis.margin", "0.5"]),
+        (GOOD + "analysis: {confidence: 95}", ["analysis.confidence", "less than 1"]),
+        ("dataset: {kind: image-folder}\nlevels: [none, 1]", ["image-folder needs path"]),
+        ("dataset: {kind: pictures}\nlevels: [none, 1]", ["dataset.kind", "'image-folder'", "'pictures'"]),
+        (GOOD + "name: ../../etc", ["name", "../../etc"]),
+        ("- a\n- b", ["mapping"]),
+        ("", ["mapping"]),
+        ("levels: [none", ["not valid YAML"]),
+        ("a: &x [1]\nb: *x", ["aliases"]),
+        (GOOD + "levels: [none]", ["levels stands twice"]),
+        ("!!python/object/apply:os.system ['true']", ["not valid YAML"]),
+    ],
+)
+def test_a_bad_experiment_is_refused_by_file_key_and_what_is_allowed(tmp_path: Path, text: str, says: list[str]) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(ExperimentError) as error:
+        load_experiment(str(path))
+    assert str(path) in str(error.value)
+    for part in says:
+        assert part in str(error.value)
+
+
+def test_all_mistakes_are_listed_at_once() -> None:
+    with pytest.raises(ExperimentError) as error:
+        parse_experiment(GOOD + "seeds: 0\ncolour: red\ntraining: {epochs: -1}")
+    assert {"seeds", "colour", "training.epochs"} <= {line.split(": ")[1] for line in str(error.value).splitlines()}
+
+
+def test_overrides() -> None:
+    experiment = load_experiment("quickstart", ["levels=[none,25,1]", "seeds=2", "training.epochs=1", "analysis.margin=0.05"])
+    assert experiment.levels == ("none", 25, 1)
+    assert (experiment.seeds, experiment.training.epochs, experiment.analysis.margin) == (2, 1, 0.05)
+
+
+def test_a_grid_given_by_hand_is_the_whole_grid() -> None:
+    experiment = load_experiment("cifar10-jpeg", ["architectures=[A]", "levels=[none,75]"])
+    assert experiment.combinations == (("A", "none"), ("A", 75))
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("seeds", "key=value"),
+        ("=3", "key=value"),
+        ("levels=[none", "not valid YAML"),
+        ("seeds.more=3", "seeds is a value"),
+        ("seeds=many", "--set: seeds"),
+        ("dataset.colour=red", "dataset.colour: unknown key"),
+    ],
+)
+def test_a_bad_override_is_refused(override: str, says: str) -> None:
+    with pytest.raises(ExperimentError, match=says):
+        load_experiment("quickstart", [override])
+
+
+def test_an_unknown_name_lists_what_there_is() -> None:
+    with pytest.raises(ExperimentError, match="did you mean quickstart"):
+        load_experiment("quickstrat")
+
+
+def test_a_huge_or_binary_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "big.yaml"
+    path.write_bytes(b" " * 2_000_000)
+    with pytest.raises(ExperimentError, match="over"):
+        load_experiment(str(path))
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ExperimentError, match="UTF-8"):
+        load_experiment(str(path))
+
+
+def test_levels_are_sorted_from_least_to_most_compressed() -> None:
+    assert parse_experiment("dataset: {kind: photographs}\nlevels: [5, none, 100, 25]").levels == ("none", 100, 25, 5)
+
+
+@given(
+    st.lists(st.integers(1, 100), unique=True, max_size=8),
+    st.integers(1, 100),
+    st.floats(0.001, 0.499),
+    st.sampled_from(["A", "B", "F"]),
+)
+def test_json_and_yaml_round_trip(levels: list[int], seeds: int, margin: float, architecture: str) -> None:
+    experiment = Experiment.model_validate(
+        {
+            "dataset": {"kind": "photographs"},
+            "levels": ["none", *levels],
+            "seeds": seeds,
+            "analysis": {"margin": margin},
+            "architectures": [architecture],
+        }
+    )
+    assert Experiment.model_validate_json(experiment.to_json()) == experiment
+    assert parse_experiment(yaml.safe_dump(as_tree(experiment))) == experiment
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_an_experiment_or_a_clear_error(text: str) -> None:
+    try:
+        parse_experiment(text)
+    except ExperimentError as error:
+        assert str(error).startswith("experiment: ")
