@@ -20,6 +20,19 @@ if TYPE_CHECKING:
     from cloudpathlib.client import Client
 
 
+_NO_PERMISSION = "no permission: grant this account read and write on the bucket"
+_FIXES = {
+    "AccessDenied": _NO_PERMISSION,
+    "CloudPathNotExistsError": "no such object",
+    "DefaultCredentialsError": "no credentials: run `gcloud auth application-default login`, or give the pod a service account",
+    "Forbidden": _NO_PERMISSION,
+    "NoCredentialsError": "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the pod a role",
+    "NoSuchBucket": "no such bucket",
+    "NoSuchKey": "no such object",
+    "NotFound": "no such bucket or object",
+}
+
+
 @functools.cache
 def _client(scheme: str, process: int) -> Client:  # noqa: ARG001  # part of the key: HTTP sessions don't survive a fork
     if scheme == "gs":
@@ -56,15 +69,8 @@ def explained(uri: str) -> Iterator[None]:
     except StorageError:
         raise
     except Exception as error:
-        name = type(error).__name__
-        text = str(error).strip().splitlines()[0] if str(error).strip() else name
-        fixes = {
-            "DefaultCredentialsError": "no credentials: run `gcloud auth application-default login`, "
-            "or give the pod a service account",
-            "NoCredentialsError": "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or give the pod a role",
-            "Forbidden": "no permission: grant this account read and write on the bucket",
-            "NotFound": "no such bucket or object",
-            "FileNotFoundError": "no such object",
-            "NoSuchBucket": "no such bucket",
-        }
-        raise StorageError(f"{uri}: {fixes.get(name, name)} ({text})") from error
+        text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        response = getattr(error, "response", None)
+        code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None  # boto3 has one class for all
+        name = str(code or type(error).__name__)
+        raise StorageError(f"{uri}: {_FIXES.get(name, name)} ({text})") from error

@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
+MODIFIED = "2020-11-02T10:00:00Z"
+
 
 class Handler(BaseHTTPRequestHandler):
     """Serves `server.objects`, name -> content, as the bucket "bucket", in pages of two."""
@@ -37,7 +39,9 @@ class Handler(BaseHTTPRequestHandler):
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
         if "/storage/v1/b/bucket/o" in url.path:
             self.google(unquote(url.path.partition("/storage/v1/b/bucket/o")[2].lstrip("/")), query)
-        elif "list-type" in query:
+        elif url.path == "/storage/v1/b/bucket":  # google-cloud-storage asks for it by itself, in the background
+            self.answer(b'{"kind": "storage#bucket", "name": "bucket", "location": "EU", "locationType": "region"}')
+        elif url.path.strip("/") == "bucket":
             self.s3_listing(query)
         else:
             self.s3_object(unquote(url.path).removeprefix("/bucket").lstrip("/"))
@@ -87,7 +91,14 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def metadata(name: str, content: bytes) -> dict[str, str]:
-    stored = {"kind": "storage#object", "bucket": "bucket", "name": name, "size": str(len(content)), "etag": "CAE="}
+    stored = {
+        "kind": "storage#object",
+        "bucket": "bucket",
+        "name": name,
+        "size": str(len(content)),
+        "etag": "CAE=",
+        "updated": MODIFIED,
+    }
     if "composite" not in name:
         stored["md5Hash"] = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
     return stored

@@ -7,7 +7,6 @@ manifest a level, and real test shards, so that everything that reads a finished
 from __future__ import annotations
 
 import io
-import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,8 +47,8 @@ def accuracy(architecture: str, level: Level, seed: int, *, knee: int = 25, nois
 
     A seed shifts all levels alike (that is what pairing removes); `noise` is the standard deviation of what remains.
     """
-    shared = random.Random(f"{architecture}{seed}").gauss(0, 0.006)
-    own = random.Random(f"{architecture}{level}{seed}").gauss(0, noise)
+    shared = _random(f"{architecture}{seed}").normal(0, 0.006)
+    own = _random(f"{architecture}{level}{seed}").normal(0, noise)
     lost = 0.0 if level == NONE or level >= knee else 0.04 * float(np.log2(knee / level))
     return min(1.0, max(0.0, round((top + 0.004 * "ABCDEF".index(architecture) + shared + own - lost) * 10_000) / 10_000))
 
@@ -86,7 +85,7 @@ def trial_result(trial: Trial, reached: float, *, classes: int, diverged: bool =
     """A plausible result; less is learned in fewer epochs where more is compressed."""
     epochs = trial.training.epochs
     gone = 0.0 if trial.level == NONE else (100 - trial.level) / 100
-    at = max(1, min(epochs, round(epochs * (0.75 - 0.35 * gone)) + random.Random(trial.id).randint(-1, 1)))
+    at = max(1, min(epochs, round(epochs * (0.75 - 0.35 * gone)) + int(_random(trial.id).integers(-1, 2))))
     rise = tuple(reached * (1 - 0.6 ** (epoch + 1)) for epoch in range(epochs))
     return TrialResult(
         trial=trial.id, fingerprint=trial.fingerprint, status="diverged" if diverged else "complete", dataset=trial.dataset,
@@ -129,14 +128,17 @@ def write_level(
     headers = 60 if level == NONE else 623
     splits = {
         name: SplitEntry(
-            records=records, per_class=tuple(len(range(i, records, len(classes))) for i in range(len(classes))),
-            payload_bytes=round(mean * records), coded_bits=round(8 * (mean - headers) * records), samples=size * size * records,
+            records=records,
+            per_class=tuple(len(range(i, records, len(classes))) for i in range(len(classes))),
+            payload_bytes=round(mean * records), coded_bits=round(8 * (mean - headers) * records),
+            samples=size * size * records,
             source_bytes=size * size * 3 * records, shards=tuple(entries) if name == "test" else (_absent(name, records),),
         )
         for name, records in RECORDS.items()
     }  # fmt: skip
     content: dict[str, Any] = {
-        "dataset": dataset, "codec": codec.identity, "medium": "image", "level": level, "quantisation": codec.quantisation(level),
+        "dataset": dataset, "codec": codec.identity, "medium": "image", "level": level,
+        "quantisation": codec.quantisation(level),
         "sample": "pixel", "classes": classes, "splits": splits, "rejected": (), "double_compressed": 0,
         "source_levels": {NONE: sum(RECORDS.values())}, "notes": {}, "versions": {"imagecodecs": "2026.3.6"},
     }  # fmt: skip
@@ -158,6 +160,10 @@ def picture(number: int, size: int = 32) -> np.ndarray:
     base = np.stack([x, y, 1 - x * y], axis=-1) * noise.uniform(60, 200, 3) + noise.uniform(0, 50, 3)
     base = np.where(disc[..., None], 255 - base, base) + noise.normal(0, 9, (size, size, 3))
     return np.clip(base, 0, 255).astype(np.uint8)
+
+
+def _random(text: str) -> np.random.Generator:
+    return np.random.default_rng(list(text.encode()))
 
 
 def _encoded(samples: np.ndarray, level: Level) -> bytes:

@@ -341,10 +341,10 @@ def test_an_object_store_gives_what_a_folder_does(tmp_path, monkeypatch, scheme)
         assert {k: (r.label, r.nbytes) for k, r in records.items()} == {k: (r.label, r.nbytes) for k, r in there.items()}
         assert all(":" in r.digest for r in records.values())
         assert records["cat/again.jpg"].digest == records["cat/1.jpg"].digest
-        listing = len(server.requests)
+        server.requests.clear()
         source = pickle.loads(pickle.dumps(source))  # noqa: S301 - our own
         assert all(source.load(key) == PETS[key] for key in PETS)
-        assert len(server.requests) - listing <= 2 * len(PETS)
+        assert sum("sets" in request for request in server.requests) <= 2 * len(PETS)
         with pytest.raises(BadRecord, match="file is gone"):
             source.load("cat/none.jpg")
         monkeypatch.setattr(folders, "MAX_FILE_BYTES", 8)

@@ -49,7 +49,8 @@ def _little_learned(run: Run, table: Sequence[Row], walk: Walk) -> list[str]:
     if not walk.above_chance or margin <= 0.1 * learned:
         return []
     return [
-        f"The margin is {margin / learned:.0%} of all that is learned: without compression accuracy is only {points(learned)} above chance."
+        f"The margin is {margin / learned:.0%} of all that is learned: without compression accuracy is only "
+        f"{points(learned)} above chance."
     ]
 
 

@@ -31,7 +31,7 @@ class LevelSummary(Documented):
     level: Level
     """The level."""
     label: str
-    """The level for people, e.g. "quality 25", "lossless", or "original files" for none where the source itself is compressed."""
+    """The level for people, e.g. "quality 25"; none is "lossless", or "original files" of a compressed source."""
     quantisation: float
     """Relative quantisation Q, 0..1."""
     records: dict[Split, int]

@@ -134,14 +134,14 @@ def estimate_quality(stream: JpegStream) -> int:
     """
     slots = list(dict.fromkeys(c.table for c in stream.components))
     tables = np.stack([stream.tables[slot] for slot in slots])
-    distances = np.abs(np.log(np.maximum(tables, 1)) - _log_tables()[:, [0, *[1] * (len(slots) - 1)]])
+    distances = np.abs(np.log(np.maximum(tables, 1), dtype=np.float64) - _log_tables()[:, [0, *[1] * (len(slots) - 1)]])
     return 1 + int(distances.mean(axis=(1, 2, 3)).argmin())
 
 
 @cache
 def _log_tables() -> npt.NDArray[np.float64]:
-    # uint16 as in JpegStream.tables: log of uint8 would be computed in float16.
-    return np.log(np.array([scaled_tables(q) for q in range(1, 101)], dtype=np.uint16).astype(np.float64))
+    logs: npt.NDArray[np.float64] = np.log(np.array([scaled_tables(q) for q in range(1, 101)]), dtype=np.float64)
+    return logs
 
 
 def _read_segment(stream: JpegStream, marker: int, data: bytes, position: int) -> int:

@@ -53,8 +53,8 @@ def contact_sheet(store: Store, run: Run) -> Picture | Undrawn:
         wide=True,
         paint=lambda figure: _paint(figure, run, levels, names, images),
         alt=f"{len(picks)} test pictures ({', '.join(names)}) at the levels {', '.join(str(level) for level in levels)}.",
-        caption=f"{len(picks)} test pictures, picked by seed and spread over the classes, one row a level. Each pixel is drawn as it "
-        f"is, without smoothing{_cropped(images)}. Bytes are means of the test files, headers included; bits a "
+        caption=f"{len(picks)} test pictures, picked by seed and spread over the classes, one row a level. Each pixel is drawn "
+        f"as it is, without smoothing{_cropped(images)}. Bytes are means of the test files, headers included; bits a "
         f"{run.codec.sample} count coded content alone.",
     )
 

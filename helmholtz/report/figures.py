@@ -171,7 +171,7 @@ def _quantisation_axis(axes: Axes, report: Report) -> None:
     shown = apart([level.quantisation for level in swept if level.level != NONE], 0.038)
     names = {level.quantisation: str(level.level) for level in swept if level.level != NONE}
     top.set_xticks([NONE_AT, *shown], ["none", *(names[q] for q in shown)], fontsize=8)
-    top.get_xticklabels()[0].set_ha("right")
+    top.get_xticklabels()[0].set_horizontalalignment("right")
     top.set_xlabel(f"{report.codec.name.upper()} {report.codec.scale}", fontsize=8.5)
 
 
@@ -182,11 +182,11 @@ def _swept_levels(report: Report) -> set[Level]:
 def _accuracy_caption(report: Report) -> str:
     cells = _swept(report)
     records = f" on {report.test_records:,} test records" if report.test_records else ""
-    caption = f"Test accuracy{records} at each level; the open diamond left of Q = 0 is {labels(report)[NONE]}. {bars_caption(report, cells)}"
-    caption += (
-        " Levels are compared seed by seed, which sees smaller differences than these bars. The grey band is the tolerated "
+    caption = (
+        f"Test accuracy{records} at each level; the open diamond left of Q = 0: {labels(report)[NONE]}. "
+        f"{bars_caption(report, cells)} Levels are compared seed by seed, which sees smaller differences than these bars. "
+        f"The grey band is the tolerated loss (architecture {_leading(report)})."
     )
-    caption += f"loss (architecture {_leading(report)})."
     curve = next((c for c in report.curves if c.architecture == _leading(report) and c.c is not None), None)
     if curve is not None and curve.c is not None:
         fit = "" if curve.r2 is None else f", R² = {curve.r2:.2f}"

@@ -6,8 +6,6 @@ import base64
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
 from helmholtz.analysis.estimate import Estimate
 from helmholtz.analysis.summary import Report
 from helmholtz.analysis.wording import points, signed
@@ -15,10 +13,11 @@ from helmholtz.levels import NONE
 from helmholtz.report.picture import Picture, Undrawn
 
 TEMPLATE = "report.html"
+NO_VALUE = "\N{EN DASH}"
 
 
-def page(report: Report, pictures: Sequence[Picture | Undrawn], root: str) -> str:
-    """The page. Everything from data is escaped; `root` is the run root, as the user wrote it."""
+def page(report: Report, pictures: Sequence[Picture | Undrawn], *, root: str, experiment: str) -> str:
+    """The page, everything from data escaped. `root` is the run root, as the user wrote it; `experiment` its YAML."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -44,7 +43,7 @@ def page(report: Report, pictures: Sequence[Picture | Undrawn], root: str) -> st
         original=next(level.label for level in report.levels if level.level == NONE),
         by_level={level.level: level for level in report.levels},
         best=next((c for w in report.walks for c in w.comparisons if _is_answer(report, w.architecture, c.level)), None),
-        experiment=yaml.safe_dump(report.experiment, sort_keys=False, allow_unicode=True),
+        experiment=experiment,
         margin=report.experiment["analysis"]["margin"],
         confidence=100 * report.experiment["analysis"]["confidence"],
         root=root,
@@ -62,12 +61,12 @@ def _data_uri(picture: Picture) -> str:
 
 
 def _percent(fraction: float | None) -> str:
-    return "–" if fraction is None else f"{100 * fraction:.1f}"
+    return NO_VALUE if fraction is None else f"{100 * fraction:.1f}"
 
 
 def _interval(estimate: Estimate, scale: float = 1.0, digits: int = 1) -> str:
     if estimate.mean is None:
-        return "–"
+        return NO_VALUE
     mean = f"{scale * estimate.mean:.{digits}f}"
     if estimate.low is None or estimate.high is None:
         return mean
@@ -76,7 +75,7 @@ def _interval(estimate: Estimate, scale: float = 1.0, digits: int = 1) -> str:
 
 def _size(nbytes: float | None) -> str:
     if nbytes is None:
-        return "–"
+        return NO_VALUE
     for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if nbytes >= unit:
             return f"{nbytes / unit:.2f} {name}"
@@ -84,4 +83,4 @@ def _size(nbytes: float | None) -> str:
 
 
 def _number(value: float | None, digits: int = 2) -> str:
-    return "–" if value is None else f"{value:,.{digits}f}"
+    return NO_VALUE if value is None else f"{value:,.{digits}f}"

@@ -69,7 +69,7 @@ def draw(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(_STYLE), warnings.catch_warnings():
+    with mpl.rc_context(_STYLE), warnings.catch_warnings():  # type: ignore[arg-type]  # it types each setting's name
         warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)  # scripts the font lacks: boxes
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)

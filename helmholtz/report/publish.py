@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import yaml
+import yaml  # type: ignore[import-untyped]  # no types published
 
 from helmholtz.analysis.summarise import summarise
 from helmholtz.analysis.summary import Report
@@ -33,10 +33,10 @@ def publish(store: Store, experiment: Experiment, dataset: str) -> Report:
         if isinstance(picture, Picture):
             store.write_bytes(f"report/figures/{picture.name}.svg", picture.svg)
             store.write_bytes(f"report/figures/{picture.name}.png", picture.png)
-    repeat = yaml.safe_dump(report.experiment, sort_keys=False, allow_unicode=True)
-    store.write_bytes("report/experiment.yaml", repeat.encode())
+    experiment_yaml = yaml.safe_dump(report.experiment, sort_keys=False, allow_unicode=True)
+    store.write_bytes("report/experiment.yaml", experiment_yaml.encode())
     write_tensorboard(store, report, table, pictures)
-    store.write_bytes("report/report.html", page(report, pictures, store.uri).encode())
+    store.write_bytes("report/report.html", page(report, pictures, root=store.uri, experiment=experiment_yaml).encode())
     return report
 
 

@@ -84,7 +84,7 @@ class Cifar10:
             raise BadRecord("not a key of this source")
         try:
             batch = _batch(self.uri, name)
-        except (OSError, SourceError) as error:
+        except SourceError as error:
             raise BadRecord("file is gone") from error
         if int(number) >= len(batch):
             raise BadRecord("record is gone")
@@ -158,7 +158,10 @@ def _unpacked_remote(uri: str, pid: int) -> str:
     parent, _, name = uri.rpartition("/")
     archive = Path(tempfile.mkdtemp(dir=folder), name)
     open_store(parent).download(name, archive)
-    unpack(archive, archive.parent / FOLDER)
+    try:
+        unpack(archive, archive.parent / FOLDER)
+    except OSError as error:
+        raise SourceError(f"{uri}: can't be unpacked to {archive.parent}: {error}; make room, or set TMPDIR") from error
     archive.unlink()
     return str(archive.parent / FOLDER)
 
@@ -166,8 +169,11 @@ def _unpacked_remote(uri: str, pid: int) -> str:
 def _batch(uri: str, name: str) -> NDArray[np.uint8]:
     """The records of a batch file, uint8 [n, 3073], mapped from disk."""
     path = _path(uri, name, os.getpid())
-    status = os.stat(path)  # noqa: PTH116 - once a record, and Path.stat costs as much as the record
-    return _mapped(path, status.st_size, status.st_mtime_ns)
+    try:
+        status = os.stat(path)  # noqa: PTH116 - once a record, and Path.stat costs as much as the record
+        return _mapped(path, status.st_size, status.st_mtime_ns)
+    except (OSError, ValueError) as error:  # ValueError: it has become empty
+        raise SourceError(f"{path}: can't be read: {error}; it was there when the set was opened") from error
 
 
 @functools.cache

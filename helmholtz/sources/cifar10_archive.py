@@ -13,6 +13,7 @@ import tempfile
 import urllib.request
 import zlib
 from pathlib import Path
+from typing import Any
 
 from helmholtz.errors import SourceError
 
@@ -122,15 +123,19 @@ class _Bounded:
 
 def _unpack_files(archive: Path, folder: Path) -> None:
     try:
-        with gzip.open(archive) as file, tarfile.open(fileobj=_Bounded(file, archive), mode="r|") as tar:  # type: ignore[call-overload]  # only read() is called
-            for member in tar:
-                name = member.name.removeprefix("./").removeprefix(f"{FOLDER}/")
-                if name in FILES and member.isreg():
-                    if member.size > MAX_BATCH_BYTES:
-                        raise SourceError(f"{archive}: {name} has {member.size} bytes, expected at most {MAX_BATCH_BYTES}")
-                    content = tar.extractfile(member)
-                    with (folder / name).open("wb") as out:
-                        shutil.copyfileobj(content, out)
+        with gzip.open(archive) as file:
+            stream: Any = _Bounded(file, archive)  # tarfile asks for a whole file object, and calls read()
+            with tarfile.open(fileobj=stream, mode="r|") as tar:
+                for member in tar:
+                    name = member.name.removeprefix("./").removeprefix(f"{FOLDER}/")
+                    content = tar.extractfile(member) if name in FILES and member.isreg() else None
+                    if content is not None:
+                        if member.size > MAX_BATCH_BYTES:
+                            raise SourceError(f"{archive}: {name} has {member.size} bytes, expected at most {MAX_BATCH_BYTES}")
+                        with (folder / name).open("wb") as out:
+                            shutil.copyfileobj(content, out)
+            while stream.read(1 << 20):  # gzip compares its checksum at the very end, where tar doesn't read
+                pass
     except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise SourceError(f"{archive}: damaged, or no .tar.gz ({error}); fetch it again from {URL}") from error
     lacking = [name for name in FILES if not (folder / name).is_file()]

@@ -57,8 +57,9 @@ def run_cell(
     """The results of all seeds of `architecture` at `level`, in seed order; trains those that have none yet.
 
     `dataset` is the data set's fingerprint. `threads` bounds TensorFlow's threads and needs a process in which TensorFlow
-    hasn't run yet. Turns on TensorFlow's deterministic operations for the whole process. Raises ShardError, StorageError
-    or TrainingError.
+    hasn't run yet. Turns on TensorFlow's deterministic operations for the whole process: a repeated trial then gives the
+    same bits on the same kind of device with as many threads (another number of threads sums gradients in another order).
+    Raises ShardError, StorageError or TrainingError.
     """
     codec = open_codec(experiment).identity
     cell = [Trial(dataset, codec, level, architecture, seed, experiment.training) for seed in range(experiment.seeds)]

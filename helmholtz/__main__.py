@@ -1,0 +1,5 @@
+"""``python -m helmholtz``."""
+
+from helmholtz.cli import main
+
+main()

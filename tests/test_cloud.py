@@ -1,0 +1,103 @@
+"""Object stores over HTTP by the real clients: google-cloud-storage and boto3 against server emulators."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helmholtz.errors import StorageError
+from helmholtz.storage import open_store
+
+BUCKET = "helmholtz-test"
+
+
+def free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def google() -> Iterator[str]:
+    from gcp_storage_emulator.server import create_server
+
+    port = free_port()
+    server = create_server("127.0.0.1", port, in_memory=True, default_bucket=BUCKET)
+    server.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+        yield f"gs://{BUCKET}/runs"
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def amazon() -> Iterator[str]:
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    port = free_port()
+    server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
+    server.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        boto3.client("s3").create_bucket(Bucket=BUCKET)
+        yield f"s3://{BUCKET}/runs"
+    server.stop()
+
+
+@pytest.fixture(params=["google", "amazon"])
+def root(request: pytest.FixtureRequest) -> str:
+    from helmholtz import cloud
+
+    cloud._client.cache_clear()
+    uri: str = request.getfixturevalue(request.param)
+    return f"{uri}/{request.node.name.replace('[', '-').rstrip(']')}"
+
+
+def test_what_is_written_is_read(root: str, tmp_path: Path) -> None:
+    store = open_store(root)
+    assert not store.exists("a/b.json")
+    assert store.size("a/b.json") is None
+    store.write_bytes("a/b.json", b"one")
+    store.write_bytes("a/b.json", b"two!")
+    assert (store.read_bytes("a/b.json"), store.size("a/b.json")) == (b"two!", 4)
+    assert not store.exists("a")
+    (tmp_path / "big").write_bytes(bytes(3_000_000))
+    store.upload(tmp_path / "big", "a/c/big ä.bin")
+    store.download("a/c/big ä.bin", tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == bytes(3_000_000)
+    assert list(store.list("a")) == ["a/b.json", "a/c/big ä.bin"]
+
+
+def test_a_missing_object_and_a_missing_bucket_are_named(root: str) -> None:
+    with pytest.raises(StorageError, match=r"nothing\.json: no such"):
+        open_store(root).read_bytes("nothing.json")
+    elsewhere = root.replace(BUCKET, "no-such-bucket")
+    with pytest.raises(StorageError, match="no-such-bucket.*no such bucket"):
+        open_store(elsewhere).write_bytes("x", b"x")
+
+
+def test_compress_writes_the_same_bytes_to_a_bucket_as_to_a_folder(root: str, tmp_path: Path, pictures: Path) -> None:
+    from tests.test_compress import experiment
+
+    from helmholtz.compress import compress
+    from helmholtz.dataset import index_dataset
+
+    wanted = experiment(pictures)
+
+    def content(uri: str) -> dict[str, bytes]:
+        store = open_store(uri)
+        index = index_dataset(store, wanted.dataset)
+        compress(store, wanted, index)
+        return {key: store.read_bytes(key) for key in store.list(index.folder)}
+
+    local: dict[str, Any] = content(str(tmp_path / "root"))
+    assert content(root) == local
+    assert sum(key.endswith(".tfrecord") for key in local) == 18

@@ -1,0 +1,94 @@
+"""The run root: a folder here; object stores, over HTTP, in tests/test_cloud.py."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from helmholtz.errors import StorageError
+from helmholtz.storage import LocalStore, open_store
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "new" / "root"))
+    store.write_bytes("a/b ä.json", b"one")
+    store.write_bytes("a/b ä.json", b"two")
+    assert store.read_bytes("a/b ä.json") == b"two"
+    assert store.exists("a/b ä.json")
+    assert store.size("a/b ä.json") == 3
+    assert not store.exists("a")
+    assert store.size("a/none") is None
+    assert list(store.list("a")) == ["a/b ä.json"]
+    store.download("a/b ä.json", tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == b"two"
+
+
+def test_upload_moves_a_file_from_anywhere(tmp_path: Path) -> None:
+    store = open_store(f"file://{tmp_path}/root")
+    (tmp_path / "here").write_bytes(b"x")
+    store.upload(tmp_path / "here", "deep/there")
+    assert store.read_bytes("deep/there") == b"x"
+
+
+def test_upload_from_another_file_system(tmp_path: Path) -> None:
+    shm = Path("/dev/shm")  # noqa: S108
+    if not os.access(shm, os.W_OK) or shm.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("no second file system to write to")
+    source = shm / f"helmholtz-test-{os.getpid()}"
+    source.write_bytes(b"far")
+    try:
+        store = open_store(str(tmp_path))
+        store.upload(source, "k")
+        assert store.read_bytes("k") == b"far"
+    finally:
+        source.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("key", ["", "/etc/passwd", "../up", "a/../../up", "a\\b", "a\0b"])
+def test_no_name_leads_out_of_the_root(tmp_path: Path, key: str) -> None:
+    with pytest.raises(StorageError, match="not a name"):
+        open_store(str(tmp_path)).read_bytes(key)
+
+
+def test_a_missing_key_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"data/x\.json: can't read"):
+        open_store(str(tmp_path)).read_bytes("data/x.json")
+
+
+def test_another_scheme_is_refused() -> None:
+    with pytest.raises(StorageError, match=r"hdfs://.*gs://"):
+        open_store("hdfs://host/path")
+
+
+def test_readers_never_see_half_a_write(tmp_path: Path) -> None:
+    store = LocalStore(str(tmp_path))
+    contents = [bytes([n]) * 300_000 for n in range(4)]
+    store.write_bytes("k", contents[0])
+    stop = threading.Event()
+    seen: set[bytes] = set()
+
+    def read() -> None:
+        while not stop.is_set():
+            seen.add(store.read_bytes("k"))
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    for _ in range(20):
+        for content in contents:
+            store.write_bytes("k", content)
+    stop.set()
+    for reader in readers:
+        reader.join()
+    assert seen <= set(contents)
+    assert len(seen) > 1
+
+
+def test_scratch_leaves_nothing_behind(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    with store.scratch() as folder:
+        (folder / "x").write_bytes(b"1")
+    assert not [*tmp_path.glob(".tmp/*")]
