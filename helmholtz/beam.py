@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator, Sequence
 
 import apache_beam as beam
@@ -15,6 +16,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from helmholtz.compress import ShardCompressor, ShardTask
 from helmholtz.dataset import DatasetIndex
+from helmholtz.errors import HelmholtzError
 from helmholtz.experiment import Experiment
 from helmholtz.storage import Store
 
@@ -42,8 +44,19 @@ class CompressShard(beam.DoFn):  # type: ignore[misc]  # Beam's classes are unty
 
 
 def run_tasks(store: Store, experiment: Experiment, index: DatasetIndex, tasks: Sequence[ShardTask]) -> None:
-    """Runs all tasks on the experiment's runner and waits for them."""
+    """Runs all tasks on the experiment's runner and waits for them. Raises what a task raised, without Beam's wrapping."""
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
+    try:
+        _run(store, experiment, index, tasks)
+    except Exception as error:
+        # A worker's error comes back as text, and even a local one gets Beam's note of the step it happened in.
+        said = re.search(r"(?:helmholtz\.errors\.\w+: |^)(.*) \[while running 'Compress", str(error), re.MULTILINE)
+        if said and (isinstance(error, HelmholtzError) or "helmholtz.errors." in str(error)):
+            raise HelmholtzError(said[1]) from error
+        raise
+
+
+def _run(store: Store, experiment: Experiment, index: DatasetIndex, tasks: Sequence[ShardTask]) -> None:
     with beam.Pipeline(runner=_RUNNERS[experiment.beam.runner], options=_options(experiment)) as pipeline:
         _ = (
             pipeline
@@ -56,6 +69,6 @@ def _options(experiment: Experiment) -> PipelineOptions:
     settings = experiment.beam
     arguments = list(settings.options)
     if settings.runner == "multi-processing":
-        workers = settings.workers or os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()
+        workers = settings.workers or os.cpu_count()
         arguments += ["--direct_running_mode=multi_processing", f"--direct_num_workers={workers}"]
     return PipelineOptions(arguments)

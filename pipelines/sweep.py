@@ -12,14 +12,20 @@ from pathlib import Path
 from kfp import compiler, dsl
 
 from helmholtz import __version__
+from helmholtz.experiment import Resources
 from helmholtz_components import analyse, compress, plan, publish, train
 
 CPU_IMAGE = f"helmholtz-cpu:{__version__}"
 GPU_IMAGE = f"helmholtz-gpu:{__version__}"
 
 
-def build(cpu_image: str = CPU_IMAGE, gpu_image: str = GPU_IMAGE, parallelism: int = 8) -> dsl.graph_component.GraphComponent:
-    """The pipeline, with its stages in the given images and at most `parallelism` train tasks at once."""
+def build(
+    cpu_image: str = CPU_IMAGE,
+    gpu_image: str = GPU_IMAGE,
+    parallelism: int = 8,
+    resources: Resources | None = None,
+) -> dsl.graph_component.GraphComponent:
+    """The pipeline, with its stages in the given images, at most `parallelism` train tasks at once, each with `resources`."""
     plan_stage, compress_stage, analyse_stage, publish_stage = (
         stage.build(cpu_image) for stage in (plan, compress, analyse, publish)
     )
@@ -60,9 +66,16 @@ def build(cpu_image: str = CPU_IMAGE, gpu_image: str = GPU_IMAGE, parallelism: i
             # loop that is another task's output: so a cell names its plan, and nothing else goes in but the root.
             with dsl.ParallelFor(compressed.output, parallelism=parallelism) as cell:
                 trained = train_stage(root=root, cell=cell).set_caching_options(False)
+                _request(trained, resources or Resources())
             analyse_stage(root=root, plan=planned.output).after(trained).set_caching_options(False)
 
     return helmholtz
+
+
+def _request(task: dsl.PipelineTask, resources: Resources) -> None:
+    task.set_cpu_limit(resources.cpu).set_memory_limit(resources.memory)
+    if resources.gpus:
+        task.set_accelerator_type(resources.gpu_type).set_accelerator_limit(resources.gpus)
 
 
 def compile_to(path: Path, pipeline: dsl.graph_component.GraphComponent) -> None:

@@ -119,9 +119,9 @@ def write_level(
             path = Path(scratch, f"test-{number:05d}-of-00002.tfrecord")
             with ShardWriter(path) as shard:
                 for record in range(20):
-                    payload = _encoded(picture(20 * number + record, size), level)
-                    sizes.append(len(payload))
-                    shard.add(f"{number}/{record:02d}.png", record % len(classes), payload)
+                    media = payload(20 * number + record, level, size)
+                    sizes.append(len(media))
+                    shard.add(f"{number}/{record:02d}.png", record % len(classes), media)
             entries.append(shard.entry())
             store.upload(path, f"{folder}/{path.name}")
     mean = sum(sizes) / len(sizes)
@@ -166,8 +166,9 @@ def _random(text: str) -> np.random.Generator:
     return np.random.default_rng(list(text.encode()))
 
 
-def _encoded(samples: np.ndarray, level: Level) -> bytes:
-    file = io.BytesIO()
+def payload(number: int, level: Level, size: int = 32) -> bytes:
+    """A picture as a media file: PNG for none, else JPEG as Pillow writes it."""
+    samples, file = picture(number, size), io.BytesIO()
     if level == NONE:
         Image.fromarray(samples).save(file, "PNG")
     else:

@@ -159,7 +159,13 @@ def test_pairing_removes_what_seeds_share() -> None:
 
 @pytest.mark.parametrize(
     ("none", "chance", "above"),
-    [([0.5, 0.51, 0.49], 0.25, True), ([0.3, 0.2, 0.28], 0.25, False), ([0.25] * 3, 0.25, False), ([0.9], 0.25, None), ([], 0.25, None)],
+    [
+        ([0.5, 0.51, 0.49], 0.25, True),
+        ([0.3, 0.2, 0.28], 0.25, False),
+        ([0.25] * 3, 0.25, False),
+        ([0.9], 0.25, None),
+        ([], 0.25, None),
+    ],
 )
 def test_nothing_is_concluded_where_nothing_is_learned(none: list[float], chance: float, above: bool | None) -> None:
     assert above_chance(none, chance, CONFIDENCE) is above

@@ -154,7 +154,9 @@ def test_a_margin_of_a_few_test_records_is_said(tmp_path: Path) -> None:
     assert any("6.0 of the 2000 test records" in c for c in reported(tmp_path, run).recommendation.caveats)
 
 
-@pytest.mark.parametrize(("fraction", "text"), [(0.01, "1 point"), (0.005, "0.5 points"), (0.02, "2 points"), (0.1, "10 points")])
+@pytest.mark.parametrize(
+    ("fraction", "text"), [(0.01, "1 point"), (0.005, "0.5 points"), (0.02, "2 points"), (0.1, "10 points")]
+)
 def test_points(fraction: float, text: str) -> None:
     assert points(fraction) == text
 

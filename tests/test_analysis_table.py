@@ -58,7 +58,9 @@ def test_csv_has_the_promised_columns_and_empty_cells(store: Store) -> None:
     run = synthetic.experiment(**SMALL)
     synthetic.write_run(store, run, skip=(("A", 25, 1),))
     found = list(csv.DictReader(io.StringIO(curves_csv(table(store, run)))))
-    promised = "codec level Q architecture parameters seed test_accuracy epochs_to_converge payload_bits_per_sample payload_bytes"
+    promised = (
+        "codec level Q architecture parameters seed test_accuracy epochs_to_converge payload_bits_per_sample payload_bytes"
+    )
     assert set(promised.split()) | {"train_seconds", "trial", "status"} <= set(found[0])
     assert [row["level"] for row in found] == ["none", "none", "25", "25", "1", "1"]
     assert found[3]["test_accuracy"] == ""

@@ -39,10 +39,14 @@ def test_multiply_accumulates_by_hand(name: str, count: int) -> None:
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_logits_are_linear_and_float32(name: str, precision: str) -> None:
     model = build("image", name, (8, 8, 3), 3, seed=5, precision=precision)
-    logits = model(np.random.default_rng(0).random((16, 8, 8, 3), np.float32)).numpy()
+    images = np.random.default_rng(0).random((16, 8, 8, 3), np.float32)
+    logits = model(images).numpy()
     assert logits.dtype == np.float32
     assert logits.shape == (16, 3)
-    assert (logits < 0).any()  # neither a ReLU nor a softmax at the end
+    *others, kernel, bias = model.get_weights()
+    model.set_weights([*others, -kernel, bias])
+    np.testing.assert_allclose(model(images), -logits, atol=1e-7)  # neither a ReLU nor a softmax at the end
+    assert np.abs(logits).max() > 1e-4
     assert {layer.compute_dtype for layer in model.layers[:-2]} == {precision.removeprefix("mixed_")}
     assert all(weight.dtype == "float32" for weight in model.weights)
 

@@ -224,22 +224,21 @@ def test_replaced_files_are_read_anew(tmp_path):
     files = content()
     source = opened(write(tmp_path, files))
     before = source.load("test_batch.bin#1")
-    (tmp_path / "new").write_bytes(files["data_batch_1.bin"][: 10 * 3073])
+    (tmp_path / "new").write_bytes(files["data_batch_1.bin"])
     (tmp_path / "new").replace(tmp_path / "test_batch.bin")
     assert not np.array_equal(source.load("test_batch.bin#1"), before)
-    assert len([r for r in source.records() if r.key.startswith("test")]) == 10
+    assert np.array_equal(source.load("test_batch.bin#1"), source.load("data_batch_1.bin#1"))
 
 
-def test_the_archive_itself(tmp_path):
+def test_the_archive_itself(tmp_path, monkeypatch):
     files = content()
     path = tmp_path / "cifar-10-binary.tar.gz"
     path.write_bytes(archive(files))
     check(opened(path), files)
     (cached,) = (tmp_path / "cache" / "helmholtz").iterdir()
-    stamps = {p.name: p.stat().st_mtime_ns for p in cached.iterdir()}
-    assert stamps.keys() == files.keys()
+    assert {p.name for p in cached.iterdir()} == files.keys()
+    monkeypatch.setattr(cifar10_archive, "unpack", lambda *_: pytest.fail("unpacked twice"))
     check(opened(path), files)
-    assert {p.name: p.stat().st_mtime_ns for p in cached.iterdir()} == stamps  # unpacked once
 
 
 def test_an_archive_gives_only_the_expected_files(tmp_path):

@@ -17,7 +17,7 @@ import pytest
 from helmholtz import compress as compress_module
 from helmholtz.compress import compress
 from helmholtz.dataset import index_dataset, read_records
-from helmholtz.errors import SourceError
+from helmholtz.errors import HelmholtzError, SourceError
 from helmholtz.experiment import Experiment
 from helmholtz.manifest import LevelManifest
 from helmholtz.shards import read_shard
@@ -215,6 +215,18 @@ def test_double_compression_is_counted(tmp_path: Path, pictures: Path) -> None:
     assert manifests["none"].payload_bytes == manifests["none"].source_bytes == sum(
         path.stat().st_size for path in pictures.glob("*/*.jpg")
     )
+
+
+@pytest.mark.parametrize("runner", ["local", "multi-processing"])
+def test_a_failing_task_says_why_in_one_sentence(tmp_path: Path, pictures: Path, runner: str) -> None:
+    wanted = experiment(pictures, beam={"runner": runner})
+    store = open_store(str(tmp_path / "root"))
+    index = index_dataset(store, wanted.dataset)
+    pictures.rename(tmp_path / "gone")
+    with pytest.raises(HelmholtzError) as error:
+        compress(store, wanted, index)
+    assert str(error.value).startswith(f"{pictures}: no such folder")
+    assert "while running" not in str(error.value)
 
 
 def test_compress_module_does_not_import_beam_when_nothing_is_to_do() -> None:

@@ -53,6 +53,18 @@ def test_each_stage_runs_in_its_image(compiled: Path) -> None:
     assert set(cpu) == {"plan", "compress", "analyse", "publish"}
 
 
+def test_train_tasks_ask_for_the_experiments_resources(tmp_path: Path) -> None:
+    from helmholtz.experiment import Resources
+
+    path = tmp_path / "p.yaml"
+    compile_to(path, build(resources=Resources(cpu="7", memory="30G", gpus=2, gpu_type="nvidia.com/gpu")))
+    spec = yaml.safe_load(path.read_text().split("---\n")[0])
+    asked = spec["deploymentSpec"]["executors"]["exec-train"]["container"]["resources"]
+    assert asked["resourceCpuLimit"] == "7"
+    assert asked["resourceMemoryLimit"] == "30G"
+    assert (asked["accelerator"]["resourceType"], asked["accelerator"]["resourceCount"]) == ("nvidia.com/gpu", "2")
+
+
 def test_nothing_is_installed_at_run_time(compiled: Path) -> None:
     assert "pip install" not in compiled.read_text()
 

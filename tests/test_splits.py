@@ -75,6 +75,12 @@ def test_the_order_of_the_records_changes_nothing(data, random):
     assert np.array_equal(split(labels, groups)[order], split(labels[order], groups[order]))
 
 
+def test_the_order_of_the_records_changes_nothing_under_a_limit():
+    labels, groups = singles((80, 50, 30))
+    order = np.random.default_rng(0).permutation(160)
+    assert np.array_equal(split(labels, groups, limit=40)[order], split(labels[order], groups[order], limit=40))
+
+
 @given(st.lists(st.integers(1, 9), min_size=3, max_size=60), st.floats(0.05, 0.5), st.floats(0.05, 0.5), st.integers(0, 99))
 @settings(deadline=None, max_examples=200)
 def test_shares_are_met_within_one_group(sizes, validation, test, seed):
@@ -205,7 +211,8 @@ def test_a_group_that_touches_a_prescribed_side_lends_nothing_to_another(members
     for group, side in zip(groups, result, strict=True):
         sides[group].add(int(side))
     assert all(len(s - {UNUSED}) == 1 for s in sides.values())
-    assert np.all(result[prescribed == TEST] == TEST)
+    assert np.array_equal(result == TEST, prescribed == TEST)
+    assert not np.any((result == VALIDATION) & (prescribed != VALIDATION))
     for group in set(groups):
         mine = set(prescribed[groups == group].tolist())
         if TEST not in mine and VALIDATION not in mine:

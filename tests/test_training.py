@@ -466,7 +466,12 @@ def test_lost_progress_does_not_end_a_trial(
 def test_progress_is_not_written_each_epoch(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
     keys: list[str] = []
     write = LocalStore.write_bytes
-    monkeypatch.setattr(LocalStore, "write_bytes", lambda self, key, data: (keys.append(key), write(self, key, data))[1])
+
+    def recorded(self: LocalStore, key: str, data: bytes) -> None:
+        keys.append(key)
+        write(self, key, data)
+
+    monkeypatch.setattr(LocalStore, "write_bytes", recorded)
     monkeypatch.setattr(loop, "fit", _instant)
     monkeypatch.setattr(trial, "PROGRESS_SECONDS", 3600.0)
     (result,) = run_cell(store, experiment(seeds=1, epochs=4), "d", "A", "none")

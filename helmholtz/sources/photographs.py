@@ -116,14 +116,12 @@ def _file(name: str) -> Path:
 
 @functools.cache
 def _photograph(name: str) -> NDArray[np.uint8]:
-    """The whole photograph, uint8 [height, width, 3], decoded once a process and read-only."""
+    """The whole photograph, uint8 [height, width, 3], decoded once a process."""
     from PIL import Image, UnidentifiedImageError
 
     path = _file(name)
     try:
         with Image.open(path, formats=["PNG", "JPEG"]) as image:
-            pixels = np.array(image.convert("RGB"))
+            return np.asarray(image.convert("RGB"))
     except (UnidentifiedImageError, OSError) as error:
         raise SourceError(f"{path}: can't be decoded ({error}); reinstall scikit-image") from error
-    pixels.setflags(write=False)
-    return pixels

@@ -16,7 +16,7 @@ SHARE = 0.99  # of the final accuracy
 MINIMUM_EPOCHS = 10  # a shorter curve can't show a plateau
 
 
-def reference(validation_accuracy: Sequence[float], window: int = 10) -> int | None:
+def reference(validation_accuracy: Sequence[float] | np.ndarray, window: int = 10) -> int | None:
     """The reference code's measure: the first epoch of the first window whose mean exceeds 99% of the curve's maximum.
 
     None where it is undefined: fewer epochs than the window, or no such window (at 0.4 points of noise from epoch to
@@ -30,7 +30,7 @@ def reference(validation_accuracy: Sequence[float], window: int = 10) -> int | N
     return int(reached[0]) + 1 if len(reached) else None
 
 
-def robust(validation_accuracy: Sequence[float]) -> tuple[int, bool]:
+def robust(validation_accuracy: Sequence[float] | np.ndarray) -> tuple[int, bool]:
     """(epoch, converged): the first epoch at which the curve, its noise removed, is within 1% of its plateau.
 
     The noise is removed by the best non-decreasing least-squares fit (isotonic regression), and the plateau is the fit's

@@ -1,0 +1,300 @@
+"""Everything that publishing leaves in a run root, read back as its readers would."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from html.parser import HTMLParser
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from PIL import Image
+
+from helmholtz.analysis.summary import Report, report_schema
+from helmholtz.analysis.table import read_run
+from helmholtz.errors import HelmholtzError
+from helmholtz.levels import NONE
+from helmholtz.manifest import level_folder
+from helmholtz.report.contact_sheet import contact_sheet, pick
+from helmholtz.report.picture import Picture, Undrawn
+from helmholtz.report.publish import analyse, publish
+from helmholtz.shards import ShardWriter
+from helmholtz.storage import LocalStore, Store, open_store
+from tests import synthetic_run as synthetic
+
+pytestmark = pytest.mark.tensorflow
+
+ALSO = [{"architectures": ["B", "F"], "levels": [NONE, 25]}]
+HOSTILE = ("<script>alert(1)</script>", "$\\frac{$", "猫 🐈", 'a"onerror="x\n' + "long " * 100)
+
+
+class Page(HTMLParser):
+    """The elements, attributes and text of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def schema() -> dict[str, Any]:
+    return json.loads(resources.files("helmholtz.report").joinpath("report.schema.json").read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Report]:
+    store = open_store(str(tmp_path_factory.mktemp("run")))
+    run = synthetic.experiment(also=ALSO, description="Cats & dogs")
+    synthetic.write_run(store, run, skip=(("A", 5, 0),), not_converged=(("A", 100, 1),))
+    return store, publish(store, run, synthetic.DATASET)
+
+
+def test_the_shipped_schema_is_the_models() -> None:
+    regenerate = "from helmholtz.analysis.summary import report_schema; print(json.dumps(report_schema(), indent=1))"
+    assert schema() == report_schema(), f'python -c "import json; {regenerate}" > helmholtz/report/report.schema.json'
+
+
+def test_the_schema_explains_every_field() -> None:
+    for name, definition in schema()["$defs"].items():
+        for field, content in definition["properties"].items():
+            assert "description" in content or name in ("RejectedEntry",), f"{name}.{field}"
+
+
+def test_report_json_is_valid_and_complete(published: tuple[Store, Report]) -> None:
+    store, report = published
+    content = json.loads(store.read_bytes("report/report.json"))
+    jsonschema.Draft202012Validator(schema()).validate(content)
+    assert Report.model_validate_json(store.read_bytes("report/report.json")) == report
+    assert (content["recommendation"]["level"], content["experiment"]["seeds"]) == (25, 5)
+    assert len(list(csv.DictReader(io.StringIO(store.read_bytes("report/curves.csv").decode())))) == 60
+
+
+def test_publishing_again_changes_nothing(published: tuple[Store, Report]) -> None:
+    store, _ = published
+    before = {key: store.read_bytes(key) for key in store.list("report")}
+    events = list(store.list("tensorboard"))
+    publish(store, synthetic.experiment(also=ALSO, description="Cats & dogs"), synthetic.DATASET)
+    assert {key: store.read_bytes(key) for key in store.list("report")} == before
+    assert list(store.list("tensorboard")) == events
+
+
+def test_the_page_needs_nothing_but_itself(published: tuple[Store, Report]) -> None:
+    store, _ = published
+    text = store.read_bytes("report/report.html").decode()
+    page = Page(text)
+    links = [value for _, attributes in page.tags for name, value in attributes.items() if name in ("src", "href", "srcset")]
+    assert links
+    assert all(link.startswith("data:image/") for link in links)
+    assert "@import" not in text
+    assert "url(" not in text
+    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.tags}
+    assert all(attributes["alt"] for tag, attributes in page.tags if tag == "img")
+    assert len([tag for tag, _ in page.tags if tag == "img"]) == 5
+
+
+def test_the_page_answers_first_after_saying_what_is_missing(published: tuple[Store, Report]) -> None:
+    store, report = published
+    text = Page(store.read_bytes("report/report.html").decode()).text
+    assert text.index("Preliminary") < text.index(report.recommendation.sentence) < text.index("Figures")
+    assert "59 of 60 trials are complete" in " ".join(text.split())
+    assert "Cats & dogs" in text
+
+
+def test_the_experiment_beside_the_page_runs_again(published: tuple[Store, Report]) -> None:
+    from helmholtz.experiment_file import parse_experiment
+
+    store, _ = published
+    again = parse_experiment(store.read_bytes("report/experiment.yaml").decode(), [], where="experiment.yaml")
+    assert again == synthetic.experiment(also=ALSO, description="Cats & dogs")
+
+
+def test_figures_are_pictures_of_the_promised_size(published: tuple[Store, Report]) -> None:
+    store, _ = published
+    for name in ("accuracy", "convergence", "parameters", "sizes", "contact-sheet"):
+        image = Image.open(io.BytesIO(store.read_bytes(f"report/figures/{name}.png")))
+        assert image.info["dpi"] == pytest.approx((150, 150), abs=0.1)
+        assert image.width >= 800
+        assert store.read_bytes(f"report/figures/{name}.svg").startswith(b"<?xml")
+
+
+def test_names_from_data_are_only_ever_text(tmp_path: Path) -> None:
+    store = LocalStore(str(tmp_path / "<b>root"))
+    run = synthetic.experiment(levels=[NONE, 25], seeds=2, description="<img src=x onerror=alert(1)>")
+    bad = synthetic.rejected(*((f"<script>{i}</script>/\u202e.png", "<b>truncated</b>") for i in range(25)))
+    synthetic.write_run(store, run, classes=HOSTILE, rejected=bad)
+    report = publish(store, run, synthetic.DATASET)
+    page = Page(store.read_bytes("report/report.html").decode())
+    assert not {"script", "b"} & {tag for tag, _ in page.tags}
+    assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
+    assert all(name in page.text for name in HOSTILE)
+    assert "<img src=x onerror=alert(1)>" in page.text
+    assert (report.rejected.records, len(report.rejected.first), report.rejected.by_reason) == (
+        25,
+        20,
+        {"<b>truncated</b>": 25},
+    )
+
+
+def test_a_root_without_anything_gives_a_clear_report(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    report = publish(store, synthetic.experiment(), synthetic.DATASET)
+    assert report.recommendation.outcome == "no-results"
+    jsonschema.validate(json.loads(store.read_bytes("report/report.json")), schema())
+    text = Page(store.read_bytes("report/report.html").decode()).text
+    assert "0 of 40 trials are complete" in " ".join(text.split())
+    assert "No trial is complete yet." in text
+
+
+def test_levels_without_trials_and_trials_without_levels(tmp_path: Path) -> None:
+    run = synthetic.experiment(levels=[NONE, 25], seeds=2)
+    for name, keep in (("levels", "data"), ("trials", "trials")):
+        store = open_store(str(tmp_path / name))
+        synthetic.write_run(store, run)
+        for key in list(store.list("")):
+            if not key.startswith(keep):
+                Path(store.uri, key).unlink()
+        publish(store, run, synthetic.DATASET)
+        jsonschema.validate(json.loads(store.read_bytes("report/report.json")), schema())
+
+
+def test_one_architecture_has_no_size_figure_and_the_page_says_so(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    run = synthetic.experiment(levels=[NONE, 25], seeds=1)
+    synthetic.write_run(store, run)
+    publish(store, run, synthetic.DATASET)
+    text = Page(store.read_bytes("report/report.html").decode()).text
+    assert "No compressed level has results of two architectures" in text
+    assert not store.exists("report/figures/parameters.png")
+    assert "One seed a level" in text
+
+
+def test_a_damaged_result_stops_with_its_name(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    run = synthetic.experiment(levels=[NONE, 25], seeds=1)
+    synthetic.write_run(store, run)
+    (key, *_) = store.list("trials")
+    store.write_bytes(key, b"{}")
+    with pytest.raises(HelmholtzError, match=key):
+        analyse(store, run, synthetic.DATASET)
+
+
+# The contact sheet
+
+
+def sheet(store: Store, run: Any) -> Picture | Undrawn:
+    return contact_sheet(store, read_run(store, run, synthetic.DATASET))
+
+
+def test_pictures_are_spread_over_the_classes_and_picked_by_seed(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    manifest = synthetic.write_level(store, synthetic.experiment(), NONE)
+    picks = pick(store, manifest, 0)
+    assert sorted(p.label for p in picks) == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert pick(store, manifest, 0) == picks
+    assert pick(store, manifest, 1) != picks
+
+
+def test_fewer_pictures_than_places_and_none_at_all(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    run = synthetic.experiment(levels=[NONE])
+    manifest = synthetic.write_level(store, run, NONE)
+    folder = level_folder(synthetic.DATASET, "jpeg-420", NONE)
+    payload = synthetic.payload(0, NONE)
+    for count in (1, 0):
+        for entry in manifest.splits["test"].shards:
+            with ShardWriter(tmp_path / "shard") as shard:
+                if count and entry.name.startswith("test-00000"):
+                    shard.add("only.png", 2, payload)
+            store.upload(tmp_path / "shard", f"{folder}/{entry.name}")
+        drawn = sheet(store, run)
+        assert isinstance(drawn, Picture if count else Undrawn)
+
+
+def test_an_undecodable_picture_leaves_its_place_empty(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    run = synthetic.experiment(levels=[NONE, 25])
+    manifest = synthetic.write_level(store, run, NONE)
+    synthetic.write_level(store, run, 25)
+    for entry in manifest.splits["test"].shards:
+        with ShardWriter(tmp_path / "shard") as shard:
+            for number in range(20):
+                shard.add(f"{int(entry.name[5:10])}/{number:02d}.png", number % 4, b"not a picture")
+        store.upload(tmp_path / "shard", f"{level_folder(synthetic.DATASET, 'jpeg-420', 25)}/{entry.name}")
+    assert isinstance(sheet(store, run), Picture)
+
+
+def test_of_large_pictures_the_centre_is_shown(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    run = synthetic.experiment(levels=[NONE])
+    synthetic.write_level(store, run, NONE, size=160)
+    assert "only the centre is shown" in sheet(store, run).caption
+
+
+# TensorBoard
+
+
+def test_tensorboard_reads_it_all_back(published: tuple[Store, Report]) -> None:
+    from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
+
+    store, report = published
+    runs = EventMultiplexer({}).AddRunsFromDirectory(f"{store.uri}/tensorboard").Reload()
+    summary = runs.GetAccumulator("summary")
+    tensors = summary.Tags()["tensors"]
+    assert {"recommendation", "accuracy", "convergence", "parameters", "sizes", "contact-sheet"} <= set(tensors)
+    assert report.recommendation.sentence in summary.Tensors("recommendation")[0].tensor_proto.string_val[0].decode()
+    assert [event.step for event in summary.Tensors("accuracy against Q/A")] == [0, 25, 50, 75, 90, 95, 99]
+    assert len([name for name in runs.Runs() if name.startswith("trials/")]) == 59
+
+
+def test_tensorboard_serves_a_table_of_all_trials_beside_their_curves(published: tuple[Store, Report]) -> None:
+    import tensorflow as tf
+    from tensorboard import program
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    store, _ = published
+    trial = "A-25-0"
+    (folder,) = Path(store.uri, "tensorboard", "trials").glob(f"{trial}-*")
+    writer = tf.summary.create_file_writer(str(folder / "new"))
+    with writer.as_default(step=3):
+        tf.summary.scalar("accuracy/validation", 0.7)
+    writer.close()
+    (written,) = (folder / "new").glob("*")
+    written.rename(folder / "events.out.tfevents.helmholtz")  # where the trainer puts it
+    (folder / "new").rmdir()
+    assert {"accuracy/validation", "hparams/test_accuracy"} <= set(EventAccumulator(str(folder)).Reload().Tags()["tensors"])
+
+    board = program.TensorBoard()
+    board.configure(argv=[None, "--logdir", f"{store.uri}/tensorboard", "--load_fast=false", "--port=0", "--host=localhost"])
+    url = board.launch()
+    query = {"experimentName": "", "allowedStatuses": ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_RUNNING"], "sliceSize": 200}
+    deadline, groups = time.monotonic() + 60, []
+    while len(groups) < 59 and time.monotonic() < deadline:
+        body = json.dumps(query | {"startIndex": 0, "colParams": []}).encode()
+        request = urllib.request.Request(  # noqa: S310
+            urllib.parse.urljoin(url, "data/plugin/hparams/session_groups"), body, {"Content-Type": "application/json"}
+        )
+        with contextlib.suppress(urllib.error.HTTPError):  # until it has read the first run
+            groups = json.loads(urllib.request.urlopen(request, timeout=10).read())["sessionGroups"]  # noqa: S310
+        time.sleep(0.3)
+    assert len(groups) == 59
+    found = {(g["hparams"]["architecture"], g["hparams"]["level"], g["hparams"]["seed"]): g for g in groups}
+    metrics = {m["name"]["tag"]: m["value"] for m in found["A", "25", 0]["metricValues"]}
+    assert metrics["hparams/test_accuracy"] == pytest.approx(synthetic.accuracy("A", 25, 0))
+    tags = json.loads(urllib.request.urlopen(urllib.parse.urljoin(url, "data/plugin/images/tags"), timeout=10).read())  # noqa: S310
+    assert set(tags["summary"]) == {"accuracy", "convergence", "parameters", "sizes", "contact-sheet"}
