@@ -25,7 +25,7 @@ _LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 _RUNNERS = {"local": _LOCAL_RUNNER, "multi-processing": _LOCAL_RUNNER, "flink": "FlinkRunner", "dataflow": "DataflowRunner"}
 
 
-class CompressShard(beam.DoFn):  # type: ignore[misc]  # Beam's classes are untyped
+class CompressShard(beam.DoFn):
     """Does one `ShardTask` and yields its shard's name."""
 
     def __init__(self, store: Store, experiment: Experiment, index: DatasetIndex) -> None:

@@ -11,7 +11,7 @@ import contextlib
 import functools
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from helmholtz.errors import StorageError
 
@@ -34,7 +34,7 @@ _FIXES = {
 
 
 @functools.cache
-def _client(scheme: str, process: int) -> Client:  # noqa: ARG001  # part of the key: HTTP sessions don't survive a fork
+def _client(scheme: str, process: int) -> Client[Any]:  # noqa: ARG001  # part of the key: HTTP sessions don't survive a fork
     if scheme == "gs":
         from cloudpathlib import GSClient
         from google.auth.credentials import AnonymousCredentials

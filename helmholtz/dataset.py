@@ -2,8 +2,9 @@
 
 `index_dataset` lists a source once, splits it, deals every split's records to shards by a hash of their keys, and writes
 the lists below ``data/<fingerprint>/``: ``records/train-00000-of-00008.jsonl`` (one line a record), ``rejected.jsonl``, and
-last ``dataset.json``. The fingerprint is a SHA-256 of those lists and of the options that decide what a record becomes; it
-depends on content, labels and splits, not on where the data lie, so moving the source changes nothing.
+last ``dataset.json``. The fingerprint is a SHA-256 of those lists and of the options that decide what a record becomes. It
+depends on content, labels and splits, so moving a folder changes nothing; only between a folder and a bucket it differs,
+because an object store's own checksums stand in for the content's.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class DatasetIndex(Model):
     classes: tuple[str, ...]
     records: dict[Split, int]
     shards: dict[Split, int]
-    unused: int  # records left out by `dataset.limit`
+    unused: int  # records in no split: beyond `dataset.limit`, or of a group that a prescribed test split touches
     rejected: int
 
     @property

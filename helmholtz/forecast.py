@@ -12,7 +12,7 @@ from helmholtz.codecs.base import Prepared
 from helmholtz.dataset import DatasetIndex, preview
 from helmholtz.errors import BadRecord, SourceError
 from helmholtz.experiment import Experiment
-from helmholtz.levels import NONE, Level
+from helmholtz.levels import Level
 from helmholtz.sources import open_source
 
 SAMPLE = 200  # records encoded at every level to predict its bytes
@@ -69,7 +69,7 @@ def _levels(experiment: Experiment, index: DatasetIndex, keys: list[str]) -> tup
     scale = sum(index.records.values()) / len(records)
     found, lossless = [], 0
     samples = sum(record.count for record in records)
-    for level in (NONE, *(level for level in experiment.all_levels if level != NONE)):
+    for level in experiment.all_levels:  # none comes first
         encoded = [codec.encode(record, level) for record in records]
         nbytes = sum(len(payload.data) for payload in encoded)
         lossless = lossless or nbytes

@@ -1,4 +1,5 @@
-"""A small object store for tests: what listing and reading need of the JSON API of Google Cloud Storage and of S3."""
+"""A small object store for what the server emulators of tests/test_cloud.py can't do: pages of two, composite objects without
+an MD5, objects that vanish between listing and reading, and a record of every request."""
 
 from __future__ import annotations
 

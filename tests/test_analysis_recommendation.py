@@ -97,7 +97,7 @@ def test_missing_and_diverged_trials_are_counted_and_said(tmp_path: Path) -> Non
     assert (report.trials.expected, report.trials.complete) == (40, 37)
     assert (len(report.trials.missing), len(report.trials.diverged)) == (2, 1)
     assert [(c.level, c.dropped) for c in report.walks[0].comparisons if c.dropped] == [(75, 2), (50, 1)]
-    assert any("2 of 40 trials are missing" in caveat for caveat in report.recommendation.caveats)
+    assert any("2 of 40 trials are still missing" in caveat for caveat in report.recommendation.caveats)
     assert any("1 of 40 trials diverged" in caveat for caveat in report.recommendation.caveats)
 
 
@@ -106,7 +106,7 @@ def test_a_compressed_source_is_no_lossless_original(tmp_path: Path) -> None:
     report = reported(tmp_path, synthetic.experiment(), **source)
     assert "lossless" not in report.recommendation.sentence
     assert "than original files" in report.recommendation.sentence
-    assert any("12000 records were already compressed" in c and "quality 80 to 92" in c for c in report.recommendation.caveats)
+    assert any("12,000 records were already compressed" in c and "quality 80 to 92" in c for c in report.recommendation.caveats)
     assert any("Double compression" in caveat for caveat in report.recommendation.caveats)
 
 

@@ -27,7 +27,9 @@ from helmholtz.storage import open_store
 
 
 def experiment(path: Path, **more: Any) -> Experiment:
-    dataset = {"kind": "image-folder", "path": str(path), "test": 0.25, "validation": 0.2, "shards": 3} | more.pop("dataset", {})
+    dataset = {"kind": "image-folder", "path": str(path), "test": 0.25, "validation": 0.2, "shards": 3} | more.pop(
+        "dataset", {}
+    )
     return Experiment.model_validate({"dataset": dataset, "levels": ["none", 50, 5]} | more)
 
 
@@ -70,9 +72,7 @@ def test_every_level_holds_every_record_once_and_the_manifest_says_so(tmp_path: 
             assert (entry.per_class, entry.payload_bytes) == (tuple(per_class), payload_bytes)
         assert len(seen) == 24
         assert manifest.splits["test"].records == 6
-    splits_of = [
-        {s.name: (s.records) for e in manifest.splits.values() for s in e.shards} for manifest in manifests.values()
-    ]
+    splits_of = [{s.name: (s.records) for e in manifest.splits.values() for s in e.shards} for manifest in manifests.values()]
     assert splits_of[0] == splits_of[1] == splits_of[2]
     assert manifests["none"].payload_bytes > manifests[50].payload_bytes > manifests[5].payload_bytes
 
@@ -127,13 +127,16 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(tmp_path: Path, pictu
     wanted = tmp_path / "experiment.json"
     wanted.write_text(experiment(pictures).to_json())
     program = (
-        "import sys; from pathlib import Path; from tests.test_compress import run; from helmholtz.experiment import Experiment;"
+        "import sys; from pathlib import Path; from tests.test_compress import run;"
+        "from helmholtz.experiment import Experiment;"
         "run(Path(sys.argv[1]), Experiment.model_validate_json(Path(sys.argv[2]).read_text()))"
     )
     root, kills = tmp_path / "killed", 0
     folder = Path(__file__).parents[1]
     for target in (1, 4, 9, 14):  # files of shards and parts that exist when the axe falls
-        process = subprocess.Popen([sys.executable, "-c", program, str(root), str(wanted)], cwd=folder, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, str(root), str(wanted)], cwd=folder, stderr=subprocess.DEVNULL
+        )
         while process.poll() is None and len([*root.glob("data/*/jpeg-420/*/*.tfrecord")]) < target:
             time.sleep(0.001)
         if process.poll() is None:
@@ -212,8 +215,10 @@ def test_double_compression_is_counted(tmp_path: Path, pictures: Path) -> None:
     manifests = run(tmp_path, experiment(pictures, levels=["none", 60, 40, 10]))
     assert {level: m.double_compressed for level, m in manifests.items()} == {"none": 0, 60: 24, 40: 24, 10: 0}
     assert manifests["none"].source_levels == {"40": 24}
-    assert manifests["none"].payload_bytes == manifests["none"].source_bytes == sum(
-        path.stat().st_size for path in pictures.glob("*/*.jpg")
+    assert (
+        manifests["none"].payload_bytes
+        == manifests["none"].source_bytes
+        == sum(path.stat().st_size for path in pictures.glob("*/*.jpg"))
     )
 
 
@@ -232,3 +237,37 @@ def test_a_failing_task_says_why_in_one_sentence(tmp_path: Path, pictures: Path,
 def test_compress_module_does_not_import_beam_when_nothing_is_to_do() -> None:
     source = Path(compress_module.__file__).read_text()
     assert "import apache_beam" not in source
+
+
+def test_memory_stays_flat_from_10_000_to_60_000_pictures(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (2_000, 3073), dtype=np.uint8)
+    program = (
+        "import resource, sys; from pathlib import Path; from tests.test_compress import run;"
+        "from helmholtz.experiment import Experiment;"
+        "wanted = Experiment.model_validate({'dataset': {'kind': 'cifar10', 'path': sys.argv[1]}, 'levels': ['none']});"
+        "print(run(Path(sys.argv[1] + '-root'), wanted)['none'].splits['train'].records);"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+
+    def peak(records: int) -> float:
+        folder = tmp_path / str(records)
+        folder.mkdir()
+        (folder / "batches.meta.txt").write_text("\n".join("abcdefghij") + "\n")
+        names = [*(f"data_batch_{n}.bin" for n in range(1, 6)), "test_batch.bin"]
+        for number, name in enumerate(names):
+            content = np.tile(pixels, (records // len(names) // len(pixels) + 1, 1))[: records // len(names)]
+            content[:, 0] = np.arange(len(content)) % 10
+            content[:, 1:9] = np.arange(number * 10**6, number * 10**6 + len(content))[:, None].view(np.uint8)  # no two alike
+            content.tofile(folder / name)
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(folder)],
+            cwd=Path(__file__).parents[1],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        train, memory = map(int, done.stdout.split())
+        assert train == len(names[:-1]) * (records // len(names)) * 0.9
+        return memory
+
+    assert peak(60_000) < 1.1 * peak(12_000)

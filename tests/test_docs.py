@@ -26,7 +26,9 @@ def keys(model: type[BaseModel], prefix: str = "") -> list[str]:
 
 def test_every_key_is_documented_and_every_documented_key_exists() -> None:
     table = (ROOT / "docs" / "experiments.md").read_text().split("## Keys")[1].split("\n\n`architectures`")[0]
-    documented = [name for row in table.splitlines() if row.startswith("| `") for name in re.findall(r"`([^`]+)`", row.split("|")[1])]
+    documented = [
+        name for row in table.splitlines() if row.startswith("| `") for name in re.findall(r"`([^`]+)`", row.split("|")[1])
+    ]
     assert sorted(documented) == sorted(keys(Experiment))
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from helmholtz_pipelines.sweep import build, compile_to
 from kfp import components
+
+from helmholtz_pipelines.sweep import build, compile_to
 
 HELMHOLTZ = [sys.executable, "-m", "helmholtz"]
 

@@ -19,7 +19,9 @@ def caveats(run: Run, table: Sequence[Row], walk: Walk) -> list[str]:
     missing = sum(row.status == "missing" for row in table)
     diverged = sum(row.status == "diverged" for row in table)
     if missing:
-        said.append(f"{missing} of {len(table)} trials are missing: this is a preliminary report; run again to complete it.")
+        said.append(
+            f"{missing} of {len(table)} trials are still missing: this is a preliminary report; run again to complete it."
+        )
     if diverged:
         said.append(
             f"{diverged} of {len(table)} trials diverged and are left out of every mean, together with their partners in the "
@@ -61,10 +63,12 @@ def _already_compressed(run: Run) -> list[str]:
         known = sorted(((int(level), n) for level, n in levels.items() if level != NONE), reverse=True)
         span = f"{run.codec.scale} {known[-1][0]} to {known[0][0]}" if len(known) > 1 else f"{run.codec.scale} {known[0][0]}"
         said.append(
-            f"{sum(n for _, n in known)} records were already compressed in the source (estimated {span}): none hands their "
+            f"{sum(n for _, n in known):,} records were already compressed in the source (estimated {span}): none hands their "
             "bytes on untouched, so it is no lossless original."
         )
-    twice = [level_name(run, level) for level, manifest in run.manifests.items() if manifest.double_compressed]
+    twice = [
+        level_name(run, level) for level, manifest in run.manifests.items() if manifest.double_compressed and level != NONE
+    ]
     if twice:
         said.append(
             f"Double compression: the source of some records was already compressed at or below {', '.join(twice)}; what these "

@@ -65,6 +65,6 @@ def spread_is_known(n: int, sd: float) -> bool:
 @functools.cache
 def t_quantile(probability: float, degrees: int) -> float:
     """Quantile of Student's t distribution with `degrees` of freedom."""
-    from scipy import stats  # type: ignore[import-untyped]  # no types published
+    from scipy import stats
 
     return float(stats.t.ppf(probability, degrees))

@@ -155,7 +155,7 @@ def seeds_needed(sd: float, margin: float, confidence: float) -> int | None:
 @functools.cache
 def _noncentrality(n: int, confidence: float) -> float:
     """Shift of the mean, in standard errors, at which a one-sided t test of n pairs has power 0.8."""
-    from scipy import integrate, optimize  # type: ignore[import-untyped]  # no types published
+    from scipy import integrate, optimize
 
     critical, degrees = t_quantile(confidence, n - 1), n - 1
     constant = math.log(2) + degrees / 2 * math.log(degrees / 2) - math.lgamma(degrees / 2)

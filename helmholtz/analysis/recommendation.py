@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Literal
 
 from helmholtz.analysis.caveats import accuracies_at_none, caveats
@@ -164,7 +165,7 @@ def _epochs_phrase(ratio: Estimate) -> str:
 
 def _point_estimates(run: Run, walk: Walk) -> str:
     margin = run.experiment.analysis.margin
-    within = [c.level for c in walk.comparisons if c.difference is not None and c.difference > -margin]
+    within = [c.level for c in takewhile(lambda c: c.difference is not None and c.difference > -margin, walk.comparisons)]
     if not within:
         return ""
     return f" By the means alone, unconfirmed, {level_name(run, within[-1])} is within {points(margin)} of {original(run)}."

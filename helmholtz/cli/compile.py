@@ -25,7 +25,7 @@ def command(experiment: str, output: Path, cpu_image: str | None, gpu_image: str
 
     \b
     Example:
-      helmholtz compile cifar10-jpeg -o helmholtz.yaml --cpu-image REGISTRY/helmholtz-cpu:TAG --gpu-image REGISTRY/helmholtz-gpu:TAG
+      helmholtz compile cifar10-jpeg -o helmholtz.yaml --cpu-image REGISTRY/cpu:TAG --gpu-image REGISTRY/gpu:TAG
     """
     from helmholtz_pipelines.sweep import CPU_IMAGE, GPU_IMAGE, build, compile_to
 

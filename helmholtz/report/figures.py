@@ -60,7 +60,7 @@ def accuracy(report: Report, table: Sequence[Row]) -> Picture | Undrawn:
         axes.set_ylabel("test accuracy (%)")
         axes.set_ylim(*_range(report, table))
         _quantisation_axis(axes, report)
-        axes.legend(loc="lower left", handlelength=3)
+        _legend(figure, axes)
 
     return draw(
         "accuracy", title=title, size=SIZE, paint=paint,
@@ -84,9 +84,9 @@ def convergence(report: Report, table: Sequence[Row]) -> Picture | Undrawn:
             _seeds(axes, [row for row in table if row.architecture == architecture], "epochs_to_converge", 1)
             _line(axes, architecture, [(cell.level, cell.quantisation, cell.epochs_to_converge) for cell in mine], 1)
         axes.set_ylabel("epochs to converge")
-        axes.set_ylim(bottom=0, top=1.18 * axes.get_ylim()[1])
+        axes.set_ylim(bottom=0)
         _quantisation_axis(axes, report)
-        axes.legend(loc="upper left", ncols=3, handlelength=3)
+        _legend(figure, axes)
 
     hollow = (
         f" Hollow dots: {rising} {'trial was' if rising == 1 else 'trials were'} still rising when the budget of "
@@ -145,6 +145,12 @@ def _seeds(axes: Axes, table: Sequence[Row], column: str, scale: float) -> None:
                 axes.plot([x], [scale * value], "o", color=colour, alpha=0.3, ms=3, mew=0, zorder=2)
 
 
+def _legend(figure: Figure, axes: Axes) -> None:
+    """Below the axes, where no line can run through it."""
+    handles, names = axes.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=min(3, len(names)), handlelength=3, columnspacing=1.2)
+
+
 def _margin(axes: Axes, report: Report) -> None:
     cell = next((c for c in report.cells if c.level == NONE and c.architecture == _leading(report)), None)
     if cell is not None and cell.test_accuracy.mean is not None:
@@ -189,7 +195,7 @@ def _accuracy_caption(report: Report) -> str:
     )
     curve = next((c for c in report.curves if c.architecture == _leading(report) and c.c is not None), None)
     if curve is not None and curve.c is not None:
-        fit = "" if curve.r2 is None else f", R² = {curve.r2:.2f}"
+        fit = "" if curve.r2 is None else f", R² = {curve.r2:.3g}"
         worse = " (below 0: a constant would fit better)" if curve.r2 is not None and curve.r2 < 0 else ""
         caption += (
             f" Dotted: the paper's prediction c·ln(100 - Q), scaled to the compressed levels (c = {curve.c:.3f}{fit}{worse})."

@@ -13,7 +13,7 @@ from helmholtz.analysis.estimate import Estimate
 from helmholtz.analysis.summary import CellSummary, Report
 from helmholtz.levels import Level
 
-SIZE = (5.4, 4.0)  # inches: readable when shrunk to a phone's width
+SIZE = (5.4, 4.3)  # inches: readable when shrunk to a phone's width
 STYLES: dict[str, tuple[str, str, Any]] = {
     "A": ("#0072B2", "o", "-"),
     "B": ("#E69F00", "s", "--"),

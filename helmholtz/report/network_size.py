@@ -21,7 +21,11 @@ def parameters(report: Report, table: Sequence[Row]) -> Picture | Undrawn:
     title = "Accuracy against network size"
     level = _busiest_level(report)
     if level is None:
-        return Undrawn("parameters", title, "No compressed level has results of two architectures; add some under also.")
+        return Undrawn(
+            "parameters",
+            title,
+            "No compressed level has results of two architectures; list more under `also` in the experiment.",
+        )
     named = labels(report)
     chosen = [cell for cell in report.cells if cell.level in (NONE, level) and cell.test_accuracy.n and cell.parameters]
     chosen.sort(key=lambda cell: cell.parameters or 0)
@@ -66,10 +70,10 @@ def parameters(report: Report, table: Sequence[Row]) -> Picture | Undrawn:
 
 
 def _busiest_level(report: Report) -> Level | None:
-    """The lossy level with results of the most architectures, at least two; of equals the least compressed."""
+    """The lossy level with results of the most architectures, two or more; of equals the recommended one, if any."""
     counts: dict[Level, int] = {}
     for cell in report.cells:
         if cell.level != NONE and cell.test_accuracy.n:
             counts[cell.level] = counts.get(cell.level, 0) + 1
-    best = max(counts, key=lambda level: counts[level], default=None)
+    best = max(counts, key=lambda level: (counts[level], level == report.recommendation.level), default=None)
     return best if best is not None and counts[best] > 1 else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import yaml  # type: ignore[import-untyped]  # no types published
+import yaml
 
 from helmholtz.analysis.summarise import summarise
 from helmholtz.analysis.summary import Report

@@ -33,7 +33,7 @@ def write_tensorboard(store: Store, report: Report, table: Sequence[Row], pictur
 
 
 def _write(store: Store, key: str, emit: Callable[[], None]) -> None:
-    import tensorflow as tf  # type: ignore[import-untyped]  # no types published
+    import tensorflow as tf
 
     with store.scratch() as folder:
         writer = tf.summary.create_file_writer(str(folder))
@@ -46,7 +46,7 @@ def _write(store: Store, key: str, emit: Callable[[], None]) -> None:
 
 def _summary(report: Report, pictures: Sequence[Picture | Undrawn]) -> None:
     import tensorflow as tf
-    from tensorboard.plugins.hparams import api as hp  # type: ignore[import-untyped]  # no types published
+    from tensorboard.plugins.hparams import api as hp
 
     hp.hparams_config(
         hparams=[hp.HParam(name) for name in ("architecture", "level", "Q", "seed", "codec")],

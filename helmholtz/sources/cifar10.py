@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 import numpy as np
 
@@ -65,9 +65,8 @@ class Cifar10:
     def records(self) -> Iterator[SourceRecord | Rejected]:
         label_of = {self.names.index(name): label for label, name in enumerate(self.classes)}
         for name, split in BATCHES.items():
-            batch = _batch(self.uri, name)
-            for start in range(0, len(batch), _CHUNK):
-                rows = batch[start : start + _CHUNK]
+            start = 0
+            while len(rows := _read(self.uri, name, start, _CHUNK)):
                 pixels = _interleaved(rows)
                 for number, stored in enumerate(rows[:, 0].tolist()):
                     key = f"{name}#{start + number}"
@@ -76,6 +75,7 @@ class Cifar10:
                     elif stored in label_of:
                         digest = hashlib.blake2b(pixels[number].data, digest_size=16).hexdigest()
                         yield SourceRecord(key, label_of[stored], digest, RECORD_BYTES, split=split)
+                start += len(rows)
 
     def load(self, key: str) -> NDArray[np.uint8]:
         """uint8 [32, 32, 3]."""
@@ -83,12 +83,12 @@ class Cifar10:
         if name not in BATCHES or not (number.isdecimal() and len(number) < 10):
             raise BadRecord("not a key of this source")
         try:
-            batch = _batch(self.uri, name)
+            rows = _read(self.uri, name, int(number), 1)
         except SourceError as error:
             raise BadRecord("file is gone") from error
-        if int(number) >= len(batch):
+        if not len(rows):
             raise BadRecord("record is gone")
-        pixels: NDArray[np.uint8] = _interleaved(batch[int(number)][None])[0]
+        pixels: NDArray[np.uint8] = _interleaved(rows)[0]
         return pixels
 
 
@@ -166,14 +166,18 @@ def _unpacked_remote(uri: str, pid: int) -> str:
     return str(archive.parent / FOLDER)
 
 
-def _batch(uri: str, name: str) -> NDArray[np.uint8]:
-    """The records of a batch file, uint8 [n, 3073], mapped from disk."""
+def _read(uri: str, name: str, start: int, count: int) -> NDArray[np.uint8]:
+    """At most `count` whole records of a batch file from record `start` on, uint8 [n, 3073]."""
     path = _path(uri, name, os.getpid())
     try:
         status = os.stat(path)  # noqa: PTH116 - once a record, and Path.stat costs as much as the record
-        return _mapped(path, status.st_size, status.st_mtime_ns)
-    except (OSError, ValueError) as error:  # ValueError: it has become empty
+        file = _opened(path, status.st_ino, status.st_mtime_ns)
+        # Not mapped: mapped pages count as this process's memory, and grow with the set.
+        data = os.pread(file.fileno(), count * RECORD_BYTES, start * RECORD_BYTES)
+    except OSError as error:
         raise SourceError(f"{path}: can't be read: {error}; it was there when the set was opened") from error
+    whole = len(data) // RECORD_BYTES
+    return np.frombuffer(data, np.uint8, whole * RECORD_BYTES).reshape(whole, RECORD_BYTES)
 
 
 @functools.cache
@@ -201,5 +205,5 @@ def _remove(folder: Path, pid: int) -> None:
 
 
 @functools.lru_cache(maxsize=len(BATCHES))
-def _mapped(path: str, size: int, modified: int) -> NDArray[np.uint8]:  # noqa: ARG001 - `modified` is part of the cache's key
-    return np.asarray(np.memmap(path, np.uint8, "r", shape=(size // RECORD_BYTES, RECORD_BYTES)))
+def _opened(path: str, inode: int, modified: int) -> BinaryIO:  # noqa: ARG001 - part of the key: a replaced file is another
+    return open(path, "rb", buffering=0)  # noqa: PTH123 - closed when the cache lets it go

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import keras  # type: ignore[import-untyped]  # no types
+import keras
 import numpy as np
 
 from helmholtz.errors import TrainingError

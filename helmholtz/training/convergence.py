@@ -42,7 +42,7 @@ def robust(validation_accuracy: Sequence[float] | np.ndarray) -> tuple[int, bool
     standard deviation is two to nine times larger, since an isotonic fit bends up at its end; measured as a share of the
     rise instead of the level it is up to a third larger. Raises ValueError for an empty curve.
     """
-    from scipy.optimize import isotonic_regression  # type: ignore[import-untyped]  # no types
+    from scipy.optimize import isotonic_regression
 
     epochs = len(validation_accuracy)
     if epochs == 0:

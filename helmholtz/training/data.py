@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf  # type: ignore[import-untyped]  # no types
+import tensorflow as tf
 
 from helmholtz.errors import ShardError, TrainingError
 from helmholtz.manifest import LevelManifest, ShardEntry, SplitEntry, level_folder

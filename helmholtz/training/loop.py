@@ -12,9 +12,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-import keras  # type: ignore[import-untyped]  # no types
+import keras
 import numpy as np
-import tensorflow as tf  # type: ignore[import-untyped]  # no types
+import tensorflow as tf
 
 from helmholtz.results import Curves
 from helmholtz.training.data import Records, TrainingData, augment

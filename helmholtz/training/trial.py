@@ -107,7 +107,7 @@ def _manifest(store: Store, trial: Trial) -> LevelManifest:
 
 def _prepare_tensorflow(threads: int | None) -> str:
     """Sets TensorFlow up for this process; returns the device for people, e.g. ``CPU (AMD EPYC, 2 threads)``."""
-    import tensorflow as tf  # type: ignore[import-untyped]  # no types
+    import tensorflow as tf
 
     if threads is not None and threads != tf.config.threading.get_intra_op_parallelism_threads():
         try:
@@ -206,7 +206,7 @@ class _Reporter:
 
 
 def _result(trial: Trial, manifest: LevelManifest, model: object, fitted: FitResult, device: str) -> TrialResult:
-    import keras  # type: ignore[import-untyped]  # no types
+    import keras
     import tensorflow as tf
 
     from helmholtz.training.architectures import multiply_accumulates
