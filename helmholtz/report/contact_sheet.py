@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PICTURES = 8
 LARGEST = 128  # pixels a side; of larger pictures the centre is shown, since shrinking would hide what compression does
 TITLE = "What the networks see"
+TITLE_INCHES = 0.35
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def contact_sheet(store: Store, run: Run) -> Picture | Undrawn:
     return draw(
         "contact-sheet",
         title=TITLE,
-        size=(8.6, 0.5 + 0.86 * len(levels)),
+        size=(8.6, TITLE_INCHES + 0.92 * len(levels)),
         wide=True,
         paint=lambda figure: _paint(figure, run, levels, names, images),
         alt=f"{len(picks)} test pictures ({', '.join(names)}) at the levels {', '.join(str(level) for level in levels)}.",
@@ -124,7 +125,13 @@ def _cropped(images: dict[Level, list[np.ndarray | None]]) -> str:
 def _paint(
     figure: Figure, run: Run, levels: Sequence[Level], names: Sequence[str], images: dict[Level, list[np.ndarray | None]]
 ) -> None:
-    grid = figure.add_gridspec(len(levels), len(names) + 1, width_ratios=[1.45, *(1 for _ in names)])
+    # Placed by hand: of so many axes, the layout engine's solver gives positions that differ in the last digit, run by run.
+    figure.set_layout_engine("none")
+    top = 1 - TITLE_INCHES / figure.get_figheight()
+    grid = figure.add_gridspec(
+        len(levels), len(names) + 1, width_ratios=[1.5, *(1 for _ in names)],
+        left=0.012, right=0.99, bottom=0.02, top=top, wspace=0.08, hspace=0.08,
+    )  # fmt: skip
     for row, level in enumerate(levels):
         text = figure.add_subplot(grid[row, 0])
         text.axis("off")
