@@ -28,7 +28,13 @@ def browser() -> Iterator[Browser]:
     path = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
     if path is None:
         pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
-    quiet = ["--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    quiet = [
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    ]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu", *quiet])
         yield browser
@@ -85,7 +91,17 @@ def test_the_report_reads_at_every_width(browser: Browser, root: Path, width: in
 def test_tensorboard_shows_curves_figures_and_the_table_of_trials(browser: Browser, root: Path) -> None:
     port = free_port()
     board = subprocess.Popen(
-        [sys.executable, "-m", "tensorboard.main", "--logdir", root / "tensorboard", "--port", str(port), "--host", "127.0.0.1"],
+        [
+            sys.executable,
+            "-m",
+            "tensorboard.main",
+            "--logdir",
+            root / "tensorboard",
+            "--port",
+            str(port),
+            "--host",
+            "127.0.0.1",
+        ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -95,6 +111,9 @@ def test_tensorboard_shows_curves_figures_and_the_table_of_trials(browser: Brows
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
         page.goto(f"{address}/#images")
         page.get_by_text("contact-sheet").first.wait_for(timeout=60_000)
+        # TensorBoard ticks no run by itself where there are more than 40.
+        page.locator("tf-multi-checkbox paper-checkbox").first.click()
+        page.locator("img").first.wait_for(timeout=60_000)
         keep(page, "tensorboard-images")
         page.goto(f"{address}/#hparams")
         page.reload()

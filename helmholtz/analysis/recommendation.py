@@ -106,7 +106,10 @@ def _sentence(outcome: Outcome, run: Run, table: Sequence[Row], walk: Walk, epoc
             f"Keep the data lossless: even {name}, the least compressed level tested, loses more than {margin} "
             f"of accuracy ({evidence(first, walk, run)}); test a higher level or allow a larger margin."
         )
-    needed = f"about {first.seeds_needed} seeds" if first.seeds_needed else "a larger margin or a larger test set"
+    needed = "a larger margin or a larger test set"
+    if first.seeds_needed:
+        enough = first.seeds_needed > first.pairs  # if not, this spread should have sufficed, and luck was against it
+        needed = f"about {first.seeds_needed} seeds" if enough else f"more than {first.pairs} seeds"
     return (
         f"No level can be recommended yet: {name}, the least compressed level tested, is neither shown to lose less than "
         f"{margin} nor to lose more ({evidence(first, walk, run)}); use {needed}."
