@@ -110,7 +110,13 @@ def _is_whole(store: Store, folder: str, name: str) -> bool:
         part = ShardPart.model_validate_json(store.read_bytes(key))
     except ValidationError:
         return False
-    return store.size(f"{folder}/{part.shard.name}") == part.shard.nbytes
+    shard = f"{folder}/{part.shard.name}"
+    if store.size(shard) != part.shard.nbytes:
+        return False
+    with store.scratch() as scratch:  # only after an interruption, or when someone has deleted a manifest to have it checked
+        store.download(shard, scratch / "shard")
+        with (scratch / "shard").open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == part.shard.sha256
 
 
 class ShardCompressor:

@@ -102,14 +102,15 @@ def test_a_second_run_reads_nothing_and_a_new_level_makes_only_that_level(tmp_pa
     assert {path.relative_to(tmp_path).parts[3] for path in after.keys() - before.keys()} == {"20"}
 
 
-def test_a_lost_or_cut_shard_is_made_again(tmp_path: Path, pictures: Path) -> None:
+def test_a_lost_cut_or_flipped_shard_is_made_again(tmp_path: Path, pictures: Path) -> None:
     run(tmp_path, experiment(pictures))
     whole = shards(tmp_path)
     folder = next(tmp_path.glob("data/*/jpeg-420/50"))
     (folder / "manifest.json").unlink()
-    cut, lost = sorted(folder.glob("*.tfrecord"))[:2]
+    cut, lost, flipped = sorted(folder.glob("*.tfrecord"))[:3]
     cut.write_bytes(cut.read_bytes()[:-1])
     lost.unlink()
+    flipped.write_bytes(flipped.read_bytes()[:-9] + b"?" + flipped.read_bytes()[-8:])
     run(tmp_path, experiment(pictures))
     assert shards(tmp_path) == whole
 
