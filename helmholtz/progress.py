@@ -28,6 +28,24 @@ class Progress:
     epochs_total: int
 
 
+def finished_pieces(store: Store) -> frozenset[str]:
+    """Keys of all finished shards and trials in this root, whatever experiment they belong to."""
+    keys = [*store.list("data"), *store.list("trials")]
+    return frozenset(key for key in keys if "/parts/" in key or key.endswith("/result.json"))
+
+
+def count_reused(store: Store, experiment: Experiment, earlier: frozenset[str]) -> tuple[int, int]:
+    """How many (shards, trials) of this planned experiment are among the `earlier` finished pieces."""
+    planned = find_plan(store, experiment)
+    if planned is None:
+        return 0, 0
+    codec = open_codec(experiment).identity
+    names = [name for _, name in read_index(store, planned.dataset).shard_names()]
+    folders = [level_folder(planned.dataset, codec, level) for level in experiment.all_levels]
+    shards = sum(f"{folder}/parts/{name}.json" in earlier for folder in folders for name in names)
+    return shards, sum(result_key(trial.id) in earlier for trial in trials(experiment, planned.dataset, codec))
+
+
 def read_progress(store: Store, experiment: Experiment) -> Progress | None:
     """The progress of `experiment` in this root, or None until it is planned."""
     planned = find_plan(store, experiment)

@@ -188,5 +188,5 @@ def publish(root: str, experiment: Experiment) -> tuple[str, str]:
             "<p>The plan stage did not finish: there is nothing to report.</p>",
             "Nothing to report: the plan stage did not finish.",
         )
-    report = publish_run(store, experiment, planned.dataset)
+    report = publish_run(store, experiment, planned.dataset, only_if_changed=True)
     return store.read_bytes("report/report.html").decode(), report.recommendation.sentence

@@ -48,7 +48,7 @@ def submit(
     return SubmittedRun(run.run_id, f"{host.rstrip('/')}/#/runs/details/{run.run_id}")
 
 
-class _Client(kfp.Client):
+class _Client(kfp.Client):  # type: ignore[misc]  # kfp has no types
     def get_kfp_healthz(self, sleep_duration: int = 5) -> Any:  # noqa: ARG002  # as in kfp
         """Asks once: kfp's own tries five times over 25 seconds, logs five tracebacks, and then hides the reason."""
         return self._healthz_api.healthz_service_get_healthz()

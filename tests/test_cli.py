@@ -56,7 +56,7 @@ def test_plan_counts_without_writing_anything(tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     facts = json.loads(call("plan", "quickstart", "--set", "seeds=2", "--set", "levels=[none,25,1]", "--json").output)
     assert facts["trials"] == 6
-    assert facts["index"]["records"]["train"] == 900
+    assert facts["index"]["records"]["train"] == 1800
     sizes = {level["level"]: level["nbytes"] for level in facts["levels"]}
     assert sizes["none"] > sizes[25] > sizes[1]
     assert facts["seconds"] > 0

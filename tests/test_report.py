@@ -94,6 +94,24 @@ def test_publishing_again_changes_nothing(published: tuple[Store, Report]) -> No
     assert list(store.list("tensorboard")) == events
 
 
+def test_only_if_changed_it_leaves_an_up_to_date_report_alone(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    run = synthetic.experiment(levels=[NONE, 25], seeds=2)
+    synthetic.write_run(store, run)
+    publish(store, run, synthetic.DATASET)
+    page = tmp_path / "report" / "report.html"
+    page.write_text("as it was")
+    publish(store, run, synthetic.DATASET, only_if_changed=True)
+    assert page.read_text() == "as it was"
+    more = synthetic.experiment(levels=[NONE, 25], seeds=3)
+    synthetic.write_run(store, more)
+    publish(store, more, synthetic.DATASET, only_if_changed=True)
+    assert page.read_text() != "as it was"
+    page.write_text("as it was")
+    publish(store, more, synthetic.DATASET)
+    assert page.read_text() != "as it was"
+
+
 def test_the_page_needs_nothing_but_itself(published: tuple[Store, Report]) -> None:
     store, _ = published
     text = store.read_bytes("report/report.html").decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import click
 from helmholtz.cli.options import default_root, experiment_options, json_option, load, root_option
 from helmholtz.errors import HelmholtzError
 from helmholtz.experiment import Experiment
-from helmholtz.progress import Progress, read_progress
+from helmholtz.progress import Progress, count_reused, finished_pieces, read_progress
 from helmholtz.stages import ERROR
 from helmholtz.storage import Store, is_remote, open_store
 
@@ -44,7 +45,7 @@ def command(experiment: str, overrides: tuple[str, ...], root: str | None, paral
     resolved = load(experiment, overrides)
     root = root or default_root(resolved)
     store = open_store(root)
-    before = read_progress(store, resolved)
+    earlier = finished_pieces(store)
     started = time.monotonic()
     log = _log_path(store)
     with tempfile.TemporaryDirectory(prefix="helmholtz-") as folder:
@@ -54,12 +55,13 @@ def command(experiment: str, overrides: tuple[str, ...], root: str | None, paral
     failure = _failure(log)
     after = read_progress(store, resolved)
     finished = after is not None and after.trials == after.trials_total and store.exists("report/report.html")
-    if status != 0 or not finished:
+    if status != 0 or after is None or not finished:
         reason = failure or "the pipeline stopped before it was done"
         raise HelmholtzError(
             f"{reason}\nThe whole log is in {log}. What is finished is kept: the same command goes on from here."
         )
-    _conclude(store, before, after, time.monotonic() - started, as_json=as_json)
+    reused = count_reused(store, resolved, earlier)
+    _conclude(store, after, reused, time.monotonic() - started, as_json=as_json)
 
 
 def _start(store: Store, request: Path, log: Path, parallel: int | None) -> subprocess.Popen[bytes]:
@@ -122,29 +124,23 @@ def _failure(log: Path) -> str | None:
     return "\n".join([last[0].split(ERROR, 1)[1], *rest[:end]])
 
 
-def _conclude(store: Store, before: Progress | None, after: Progress | None, seconds: float, *, as_json: bool) -> None:
-    import json
-
+def _conclude(store: Store, after: Progress, reused: tuple[int, int], seconds: float, *, as_json: bool) -> None:
     report = json.loads(store.read_bytes("report/report.json"))
     sentence = report["recommendation"]["sentence"]
-    kept = before.trials if before else 0
+    shards, kept = reused
     places = {
         "report": f"{store.uri}/report/report.html",
         "table": f"{store.uri}/report/curves.csv",
         "tensorboard": f"{store.uri}/tensorboard",
     }
     if as_json:
-        facts = {"root": store.uri, "seconds": round(seconds, 1), "recommendation": sentence, **places}
-        if after:
-            facts |= {"trials": after.trials_total, "trials_kept": kept}
-        click.echo(json.dumps(facts, indent=2))
+        facts = {"root": store.uri, "seconds": round(seconds, 1), "trials": after.trials_total, "trials_kept": kept}
+        click.echo(json.dumps({**facts, "recommendation": sentence, **places}, indent=2))
         return
-    if after:
-        reused = before.shards if before else 0
-        click.echo(
-            f"Done in {seconds:.0f} s: {after.trials_total} trials ({kept} kept from before), "
-            f"{after.shards_total} shards ({reused} kept from before)."
-        )
+    click.echo(
+        f"Done in {seconds:.0f} s: {after.trials_total} trials ({kept} kept from before), "
+        f"{after.shards_total} shards ({shards} kept from before)."
+    )
     click.echo(f"\n{sentence}\n")
     click.echo(f"Report:      {places['report']}\nTable:       {places['table']}")
     click.echo(f"TensorBoard: tensorboard --logdir {places['tensorboard']}")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import yaml
 
+from helmholtz import __version__
 from helmholtz.analysis.summarise import summarise
 from helmholtz.analysis.summary import Report
 from helmholtz.analysis.table import Row, Run, curves_csv, read_run, rows
 from helmholtz.experiment import Experiment
 from helmholtz.storage import Store
+
+_MARK = "report/published.sha256"  # written last
 
 
 def analyse(store: Store, experiment: Experiment, dataset: str) -> Report:
@@ -19,15 +24,27 @@ def analyse(store: Store, experiment: Experiment, dataset: str) -> Report:
     return _analysed(store, experiment, dataset)[2]
 
 
-def publish(store: Store, experiment: Experiment, dataset: str) -> Report:
-    """Analyses, then writes ``report/report.html``, ``report/experiment.yaml``, the figures and the TensorBoard logs."""
+def publish(store: Store, experiment: Experiment, dataset: str, *, only_if_changed: bool = False) -> Report:
+    """Analyses, then writes ``report/report.html``, ``report/experiment.yaml``, the figures and the TensorBoard logs.
+
+    `only_if_changed` leaves those alone where they were made, whole, from this very analysis by this version.
+    """
+    run, table, report = _analysed(store, experiment, dataset)
+    mark = hashlib.sha256(f"{__version__} {report.model_dump_json()} {curves_csv(table)}".encode()).hexdigest().encode()
+    if only_if_changed and store.exists(_MARK) and store.read_bytes(_MARK) == mark:
+        return report
+    _write(store, run, table, report)
+    store.write_bytes(_MARK, mark)
+    return report
+
+
+def _write(store: Store, run: Run, table: tuple[Row, ...], report: Report) -> None:
     from helmholtz.report.contact_sheet import contact_sheet
     from helmholtz.report.figures import figures
     from helmholtz.report.html import page
     from helmholtz.report.picture import Picture
     from helmholtz.report.tensorboard import write_tensorboard
 
-    run, table, report = _analysed(store, experiment, dataset)
     pictures = (*figures(report, table), contact_sheet(store, run))
     for picture in pictures:
         if isinstance(picture, Picture):
@@ -37,7 +54,6 @@ def publish(store: Store, experiment: Experiment, dataset: str) -> Report:
     store.write_bytes("report/experiment.yaml", experiment_yaml.encode())
     write_tensorboard(store, report, table, pictures)
     store.write_bytes("report/report.html", page(report, pictures, root=store.uri, experiment=experiment_yaml).encode())
-    return report
 
 
 def _analysed(store: Store, experiment: Experiment, dataset: str) -> tuple[Run, tuple[Row, ...], Report]:

@@ -1,0 +1,49 @@
+"""A dry note, rendered to a clip of one class.
+
+Loudness must not tell the class: all clips of one note have the same RMS, drawn for the note and not for the class, over
+12 dB. What remains, the peak, follows the note far more than the class. No clip is ever cut off: one whose peak would pass full
+scale is made softer as a whole. All effects answer at once or keep the original in place, so no class starts late.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from helmholtz.effects.registry import EFFECTS, uniform
+from helmholtz.effects.samples import Samples
+from helmholtz.errors import BadRecord
+
+VERSION = 1  # raised with every change of what a clip sounds like, so that digests change too
+RATE = 44_100  # hertz
+FRAMES = 88_200  # two seconds, as in IDMT-SMT-Audio-Effects
+MIN_FRAMES = RATE // 20  # 50 ms; shorter than that is a click, not a note
+SILENCE = 1e-4  # peak, -80 dBFS
+LOUDEST, SOFTEST = -18.0, -30.0  # dBFS, RMS of a clip
+PEAK = 0.98
+
+
+def render(dry: Samples, class_name: str, seed: int, key: str) -> NDArray[np.int16]:
+    """The note `dry`, mono float [n] at 44,100 Hz, as int16 [88200] with the effect `class_name` (of `registry.EFFECTS`).
+
+    Cut to, or filled with silence up to, two seconds before the effect; set to peak 1 for it, since drive depends on level. The
+    parameters depend on nothing but `seed`, `key` (of the note) and the class. Raises BadRecord for what is no note: shorter than
+    50 ms, silent (below -80 dBFS), or not finite.
+    """
+    effect = EFFECTS[class_name]
+    wet = effect.apply(_prepared(dry), RATE, **effect.draw(seed, key, class_name))
+    target = 10 ** ((SOFTEST + (LOUDEST - SOFTEST) * uniform(seed, key, "level")) / 20)
+    gain = min(target / np.sqrt(np.mean(wet**2)), PEAK / np.max(np.abs(wet)))
+    return np.asarray(np.rint(32767 * gain * wet).astype(np.int16))
+
+
+def _prepared(dry: Samples) -> Samples:
+    if dry.ndim != 1 or len(dry) < MIN_FRAMES:
+        raise BadRecord("shorter than 50 ms")
+    cut = np.asarray(dry[:FRAMES], dtype=np.float64)
+    if not np.all(np.isfinite(cut)):
+        raise BadRecord("samples are not finite")
+    peak = np.max(np.abs(cut))
+    if peak < SILENCE:
+        raise BadRecord("silent")
+    return np.pad(cut / peak, (0, FRAMES - len(cut)))
