@@ -151,7 +151,6 @@ def test_a_split_name_beside_other_folders_is_a_class(tmp_path):
 
 def test_bad_files_are_set_aside(tmp_path, monkeypatch):
     monkeypatch.setattr(folders, "MAX_FILE_BYTES", 100)
-    monkeypatch.setattr("helmholtz.sources.image_folder.MAX_FILE_BYTES", 100)
     write(tmp_path, PETS | {"cat/empty.jpg": b"", "cat/huge.jpg": b"x" * 101, "cat/full.jpg": b"x" * 100})
     (tmp_path / "cat" / "broken.jpg").symlink_to(tmp_path / "nowhere.jpg")
     (tmp_path / "cat" / "round.jpg").symlink_to(tmp_path / "cat" / "round.jpg")

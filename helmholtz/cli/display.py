@@ -36,8 +36,10 @@ class Display:
         self._last_line = 0.0
         self._compress = self._bars.add_task("compress", total=None, note="listing the data set")
         self._train = self._bars.add_task("train", total=None, note="")
-        self._console.print(f"{experiment.name}: {experiment.description or experiment.dataset.kind}")
-        self._console.print(f"run root {root}, log {log}", style="dim", soft_wrap=True)
+        self._console.print(
+            f"{experiment.name}: {experiment.description or experiment.dataset.kind}", markup=False, soft_wrap=True
+        )
+        self._console.print(f"run root {root}, log {log}", style="dim", markup=False, soft_wrap=True)
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -69,6 +71,7 @@ class Display:
                 f"{progress.trials}/{progress.trials_total} trials, {progress.epochs:.0f}/{progress.epochs_total} epochs"
                 f"{', ' + note if note else ''}",
                 markup=False,
+                soft_wrap=True,
             )
 
     def _time_left(self, progress: Progress) -> str:

@@ -53,9 +53,7 @@ def _effects() -> dict[str, Effect]:
             {"frequency": (0.4, 1.5), "depth": (0.001, 0.003), "delay": (0.012, 0.025), "mix": (0.45, 0.6), "phase": turn},
         ),
         "Distortion": Effect(nonlinear.distortion, {"drive": (26, 40), "tone": (3000, 8000)}),
-        "EQ": Effect(
-            equaliser.equaliser, {"bass": (-12, 12), "middle": (-12, 12), "treble": (-12, 12), "centre": (400, 1500)}
-        ),
+        "EQ": Effect(equaliser.equaliser, {"bass": (-12, 12), "middle": (-12, 12), "treble": (-12, 12), "centre": (400, 1500)}),
         "FeedbackDelay": Effect(echo.feedback_delay, {"delay": (0.15, 0.4), "level": (0.4, 0.7), "feedback": (0.4, 0.65)}),
         "Flanger": Effect(
             modulation.flanger, {"frequency": (0.3, 1.2), "depth": (0.001, 0.005), "feedback": (0.3, 0.6), "phase": turn}

@@ -19,7 +19,7 @@ RATE = 44_100  # hertz
 FRAMES = 88_200  # two seconds, as in IDMT-SMT-Audio-Effects
 MIN_FRAMES = RATE // 20  # 50 ms; shorter than that is a click, not a note
 SILENCE = 1e-4  # peak, -80 dBFS
-LOUDEST, SOFTEST = -18.0, -30.0  # dBFS, RMS of a clip
+LOUDEST, SOFTEST = -22.0, -34.0  # dBFS, RMS of a clip
 PEAK = 0.98
 
 
