@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from helmholtz.levels import Level
 from helmholtz.sources import open_source
 
 SAMPLE = 200  # records encoded at every level to predict its bytes
-EFFICIENCY = 0.4  # of a matrix product's rate that training reaches on a CPU; measured 0.35..0.6 for architectures A to F
+TRIED = 256  # records trained on to time this machine
 TESTED = 1 / 3  # a forward pass costs about a third of a training step
 
 
@@ -49,10 +50,9 @@ def forecast(experiment: Experiment) -> Forecast:
     """
     index, keys = preview(experiment.dataset, SAMPLE)
     levels, encode_seconds = _levels(experiment, index, keys)
-    work = _multiply_accumulates(experiment, index)
-    compute = 2 * work / (_flops() * EFFICIENCY)
+    work, seconds = _training(experiment, index)
     trials = len(experiment.combinations) * experiment.seeds
-    return Forecast(index, levels, trials, work, encode_seconds + compute)
+    return Forecast(index, levels, trials, work, encode_seconds + seconds)
 
 
 def _levels(experiment: Experiment, index: DatasetIndex, keys: list[str]) -> tuple[tuple[LevelForecast, ...], float]:
@@ -80,26 +80,31 @@ def _levels(experiment: Experiment, index: DatasetIndex, keys: list[str]) -> tup
     return tuple(found), (time.perf_counter() - started) * scale
 
 
-def _multiply_accumulates(experiment: Experiment, index: DatasetIndex) -> float:
+def _training(experiment: Experiment, index: DatasetIndex) -> tuple[float, float]:
+    """(multiply-accumulates, seconds) of all training and testing; the rate is that of a short training on noise, here."""
     from helmholtz.training.architectures import build, multiply_accumulates
 
-    size = experiment.training.input_size
-    medium = open_codec(experiment).medium
-    a_pass = {
-        name: multiply_accumulates(build(medium, name, (size, size, 3), len(index.classes)))
-        for name in {architecture for architecture, _ in experiment.combinations}
+    size, medium = experiment.training.input_size, open_codec(experiment).medium
+    models = {
+        name: build(medium, name, (size, size, 3), len(index.classes))
+        for name in dict.fromkeys(architecture for architecture, _ in experiment.combinations)
     }
+    a_pass = {name: multiply_accumulates(model) for name, model in models.items()}
     epochs = experiment.training.epochs
     records = epochs * (index.records["train"] + TESTED * index.records["validation"]) + TESTED * index.records["test"]
-    return sum(3.0 * a_pass[architecture] * records * experiment.seeds for architecture, _ in experiment.combinations)
+    work = sum(3.0 * a_pass[architecture] * records * experiment.seeds for architecture, _ in experiment.combinations)
+    timed = next(iter(models))
+    return work, work * _seconds_a_record(models[timed], experiment, len(index.classes)) / (3 * a_pass[timed])
 
 
-def _flops() -> float:
-    """Floating-point operations a second of a float32 matrix product on this machine, all cores."""
-    matrix = np.ones((1024, 1024), np.float32)
-    best = float("inf")
-    for _ in range(5):
-        started = time.perf_counter()
-        matrix @ matrix
-        best = min(best, time.perf_counter() - started)
-    return 2 * 1024**3 / best
+def _seconds_a_record(model: Any, experiment: Experiment, classes: int) -> float:
+    from helmholtz.training.data import Records, TrainingData
+    from helmholtz.training.loop import fit
+
+    size, count = experiment.training.input_size, max(TRIED, experiment.training.batch_size)
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+    noise = Records(images, random.integers(0, classes, count, dtype=np.int32))
+    one = Records(images[:1], noise.labels[:1])
+    training = experiment.training.model_copy(update={"epochs": 2})
+    return fit(model, TrainingData(noise, one, one), training, 0).train_seconds / (2 * count)

@@ -123,7 +123,7 @@ def test_the_page_needs_nothing_but_itself(published: tuple[Store, Report]) -> N
     assert "url(" not in text
     assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.tags}
     assert all(attributes["alt"] for tag, attributes in page.tags if tag == "img")
-    assert len([tag for tag, _ in page.tags if tag == "img"]) == 5
+    assert len([tag for tag, _ in page.tags if tag == "img"]) == 6
 
 
 def test_the_page_answers_first_after_saying_what_is_missing(published: tuple[Store, Report]) -> None:
@@ -274,7 +274,7 @@ def test_tensorboard_reads_it_all_back(published: tuple[Store, Report]) -> None:
     runs = EventMultiplexer({}).AddRunsFromDirectory(f"{store.uri}/tensorboard").Reload()
     summary = runs.GetAccumulator("summary")
     tensors = summary.Tags()["tensors"]
-    assert {"recommendation", "accuracy", "convergence", "parameters", "sizes", "contact-sheet"} <= set(tensors)
+    assert {"recommendation", "accuracy", "prediction", "convergence", "parameters", "sizes", "contact-sheet"} <= set(tensors)
     assert report.recommendation.sentence in summary.Tensors("recommendation")[0].tensor_proto.string_val[0].decode()
     assert [event.step for event in summary.Tensors("accuracy against Q/A")] == [0, 25, 50, 75, 90, 95, 99]
     assert len([name for name in runs.Runs() if name.startswith("trials/")]) == 59
@@ -315,4 +315,4 @@ def test_tensorboard_serves_a_table_of_all_trials_beside_their_curves(published:
     metrics = {m["name"]["tag"]: m["value"] for m in found["A", "25", 0]["metricValues"]}
     assert metrics["hparams/test_accuracy"] == pytest.approx(synthetic.accuracy("A", 25, 0))
     tags = json.loads(urllib.request.urlopen(urllib.parse.urljoin(url, "data/plugin/images/tags"), timeout=10).read())  # noqa: S310
-    assert set(tags["summary"]) == {"accuracy", "convergence", "parameters", "sizes", "contact-sheet"}
+    assert set(tags["summary"]) == {"accuracy", "prediction", "convergence", "parameters", "sizes", "contact-sheet"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -66,4 +67,5 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point of the console script."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's remarks about the machine aren't for our users
     sys.exit(cli())

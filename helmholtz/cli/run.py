@@ -71,7 +71,6 @@ def _start(store: Store, request: Path, log: Path, parallel: int | None) -> subp
         **os.environ,
         "HELMHOLTZ_THREADS": str(max(1, cores // parallel)),
         "PYTHONUNBUFFERED": "1",
-        "TF_CPP_MIN_LOG_LEVEL": "2",
     }
     arguments = [sys.executable, "-m", "helmholtz_pipelines.local", store.uri, str(request), f"--parallelism={parallel}"]
     with log.open("ab") as output:

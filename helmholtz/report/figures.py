@@ -15,6 +15,7 @@ from helmholtz.report.data_size import sizes
 from helmholtz.report.marks import SIZE, STYLES, alt_text, apart, bars_caption, errors, labels
 from helmholtz.report.network_size import parameters
 from helmholtz.report.picture import Picture, Undrawn, draw
+from helmholtz.report.predicted_curve import predicted_curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +27,13 @@ NO_MEANS = "No trial is complete yet."
 
 def figures(report: Report, table: Sequence[Row]) -> tuple[Picture | Undrawn, ...]:
     """All figures, in reading order; those that can't be drawn say why."""
-    return accuracy(report, table), sizes(report), convergence(report, table), parameters(report, table)
+    return (
+        accuracy(report, table),
+        predicted_curve(report),
+        sizes(report),
+        convergence(report, table),
+        parameters(report, table),
+    )
 
 
 def accuracy(report: Report, table: Sequence[Row]) -> Picture | Undrawn:
