@@ -17,19 +17,19 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import ValidationError
 
 from helmholtz.codecs import open_codec
 from helmholtz.codecs.base import Codec, Prepared
 from helmholtz.dataset import DatasetIndex, ListedRecord, check_rejected, read_records, read_rejected
-from helmholtz.errors import BadRecord
+from helmholtz.errors import BadRecord, StorageError
 from helmholtz.experiment import Experiment
 from helmholtz.levels import NONE, Level
-from helmholtz.manifest import LevelManifest, Model, RejectedEntry, ShardEntry, SplitEntry, level_folder, read_manifest
+from helmholtz.manifest import LevelManifest, RejectedEntry, ShardEntry, SplitEntry, level_folder, read_manifest
 from helmholtz.shards import ShardWriter
 from helmholtz.sources import open_source
 from helmholtz.sources.base import Raw, Source, Split
 from helmholtz.storage import Store
+from helmholtz.stored import Model, read_model
 
 
 class ShardPart(Model):
@@ -107,9 +107,9 @@ def _is_whole(store: Store, folder: str, name: str) -> bool:
     if not store.exists(key):
         return False
     try:
-        part = ShardPart.model_validate_json(store.read_bytes(key))
-    except ValidationError:
-        return False
+        part = read_model(store, key, ShardPart)
+    except StorageError:
+        return False  # damaged: made again
     shard = f"{folder}/{part.shard.name}"
     if store.size(shard) != part.shard.nbytes:
         return False
@@ -226,7 +226,7 @@ def _merge(store: Store, index: DatasetIndex, codec: Codec, level: Level) -> Lev
     folder = level_folder(index.fingerprint, codec.identity, level)
     by_split: dict[Split, list[ShardPart]] = {}
     for split, name in index.shard_names():
-        part = ShardPart.model_validate_json(store.read_bytes(_part_key(folder, name)))
+        part = read_model(store, _part_key(folder, name), ShardPart)
         by_split.setdefault(split, []).append(part)
     parts = [part for split in by_split.values() for part in split]
     rejected = [*read_rejected(store, index), *(entry for part in parts for entry in part.rejected)]

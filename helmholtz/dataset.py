@@ -17,15 +17,15 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-from pydantic import ValidationError
 
-from helmholtz.errors import SourceError, StorageError
+from helmholtz.errors import SourceError
 from helmholtz.experiment import Dataset
-from helmholtz.manifest import Model, RejectedEntry
+from helmholtz.manifest import RejectedEntry
 from helmholtz.sources import open_source
 from helmholtz.sources.base import SPLITS, Rejected, Source, SourceRecord, Split
 from helmholtz.splits import assign_splits
 from helmholtz.storage import Store
+from helmholtz.stored import Model, read_lines, read_model
 
 
 class ListedRecord(Model):
@@ -111,23 +111,17 @@ def _index(dataset: Dataset) -> tuple[DatasetIndex, _Listing, dict[Split, list[l
 
 def read_index(store: Store, fingerprint: str) -> DatasetIndex:
     """The index written earlier under `fingerprint`."""
-    key = f"data/{fingerprint}/dataset.json"
-    try:
-        return DatasetIndex.model_validate_json(store.read_bytes(key))
-    except ValidationError as error:
-        raise StorageError(f"{store.uri}/{key}: not a data set index; delete it and run again") from error
+    return read_model(store, f"data/{fingerprint}/dataset.json", DatasetIndex)
 
 
 def read_records(store: Store, index: DatasetIndex, name: str) -> list[ListedRecord]:
     """The records of the shard `name`, in shard order."""
-    lines = store.read_bytes(f"{index.folder}/records/{name}.jsonl").decode().splitlines()
-    return [ListedRecord.model_validate_json(line) for line in lines]
+    return read_lines(store, f"{index.folder}/records/{name}.jsonl", ListedRecord)
 
 
 def read_rejected(store: Store, index: DatasetIndex) -> list[RejectedEntry]:
     """The records set aside while listing."""
-    lines = store.read_bytes(f"{index.folder}/rejected.jsonl").decode().splitlines()
-    return [RejectedEntry.model_validate_json(line) for line in lines]
+    return read_lines(store, f"{index.folder}/rejected.jsonl", RejectedEntry)
 
 
 def check_rejected(rejected: Sequence[Rejected | RejectedEntry], total: int, limit: float, stage: str) -> None:

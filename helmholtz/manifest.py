@@ -7,18 +7,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from helmholtz.errors import ShardError
 from helmholtz.levels import Level
 from helmholtz.sources.base import Split
 from helmholtz.storage import Store
-
-
-class Model(BaseModel):
-    """Base of everything stored as JSON: unknown keys are errors, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from helmholtz.stored import Model, read_model
 
 
 class ShardEntry(Model):
@@ -90,11 +84,5 @@ def level_folder(dataset: str, codec: str, level: Level) -> str:
 
 
 def read_manifest(store: Store, dataset: str, codec: str, level: Level) -> LevelManifest:
-    """The manifest of a level. Raises ShardError if it isn't one, StorageError if it isn't there."""
-    key = f"{level_folder(dataset, codec, level)}/manifest.json"
-    try:
-        return LevelManifest.model_validate_json(store.read_bytes(key))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ShardError(f"{store.uri}/{key}: not a manifest: {where}: {first['msg']}; delete it and run again") from error
+    """The manifest of a level. Raises StorageError if it isn't there or isn't one."""
+    return read_model(store, f"{level_folder(dataset, codec, level)}/manifest.json", LevelManifest)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from helmholtz.errors import StorageError
 from helmholtz.levels import Level
-from helmholtz.manifest import Model
 from helmholtz.storage import Store
+from helmholtz.stored import Model, read_model
 
 
 class Curves(Model):
@@ -67,9 +66,4 @@ def read_result(store: Store, trial: str) -> TrialResult | None:
     key = result_key(trial)
     if not store.exists(key):
         return None
-    try:
-        return TrialResult.model_validate_json(store.read_bytes(key))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise StorageError(f"{store.uri}/{key}: not a result: {where}: {first['msg']}; delete it and run again") from error
+    return read_model(store, key, TrialResult)

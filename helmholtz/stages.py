@@ -17,9 +17,9 @@ from helmholtz.errors import HelmholtzError, StorageError
 from helmholtz.experiment import Experiment
 from helmholtz.experiment_file import parse_experiment
 from helmholtz.levels import parse_level
-from helmholtz.manifest import Model
 from helmholtz.results import read_result
 from helmholtz.storage import Store, open_store
+from helmholtz.stored import Model, read_model
 from helmholtz.trials import trials
 
 ERROR = "helmholtz: error: "  # starts the line that says why a stage failed; always its last
@@ -95,12 +95,12 @@ def _as_list(name: str, value: str | int | float) -> str | int | float:
 def find_plan(store: Store, experiment: Experiment) -> Plan | None:
     """The plan of this experiment, or None if it hasn't been planned in this root."""
     key = plan_key(experiment)
-    return _read(store, key) if store.exists(key) else None
+    return read_model(store, key, Plan) if store.exists(key) else None
 
 
 def read_plan(store: Store, plan_id: str) -> Plan:
     """The plan of that id. Raises StorageError if the data set has changed since."""
-    found = _read(store, f"plans/{plan_id.split('-')[0]}.json")
+    found = read_model(store, f"plans/{plan_id.split('-')[0]}.json", Plan)
     if found.id != plan_id:
         raise StorageError(f"{store.uri}: planned anew while this run was under way, with data set {found.dataset}; run again")
     return found
@@ -110,14 +110,7 @@ def latest_plan(store: Store) -> Plan:
     """The plan that was made last in this root."""
     if not store.exists("experiment.json"):
         raise StorageError(f"{store.uri}: no run here (no experiment.json); give the --root of a `helmholtz run`")
-    return _read(store, "experiment.json")
-
-
-def _read(store: Store, key: str) -> Plan:
-    try:
-        return Plan.model_validate_json(store.read_bytes(key))
-    except ValueError as error:
-        raise StorageError(f"{store.uri}/{key}: not a plan of this version; delete it and run again") from error
+    return read_model(store, "experiment.json", Plan)
 
 
 def plan(root: str, experiment: Experiment) -> str:

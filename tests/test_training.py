@@ -428,7 +428,7 @@ def test_a_missing_level_is_named(store: LocalStore) -> None:
 def test_a_result_that_is_none_of_ours_is_not_overwritten(store: LocalStore) -> None:
     name = Trial("d", "jpeg-420", "none", "A", 0, experiment().training).id
     store.write_bytes(result_key(name), b'{"format": 1}')
-    with pytest.raises(StorageError, match="not a result"):
+    with pytest.raises(StorageError, match="damaged, or of another version"):
         run_cell(store, experiment(), "d", "A", "none")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from pydantic import ConfigDict
 
-from helmholtz.manifest import Model
+from helmholtz.stored import Model
 
 NO_SPREAD = 1e-9  # accuracies are multiples of 1 / test records: a smaller deviation is rounding of equal values
 SEEDS_TO_TRUST_NO_SPREAD = 5  # equal values from fewer seeds say nothing about how far they spread

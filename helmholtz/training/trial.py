@@ -16,8 +16,9 @@ import numpy as np
 import helmholtz
 from helmholtz.codecs import open_codec
 from helmholtz.errors import ShardError, StorageError, TrainingError
-from helmholtz.manifest import LevelManifest, Model, level_folder, read_manifest
+from helmholtz.manifest import LevelManifest, level_folder, read_manifest
 from helmholtz.results import TrialResult, read_result, result_key
+from helmholtz.stored import Model
 from helmholtz.training import convergence
 from helmholtz.trials import Trial
 

@@ -1,0 +1,41 @@
+"""What a run root holds as JSON: strict models, read back with an error that names file and field."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from helmholtz.errors import StorageError
+from helmholtz.storage import Store
+
+
+class Model(BaseModel):
+    """Base of everything stored as JSON: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+M = TypeVar("M", bound=Model)
+
+
+def read_model(store: Store, key: str, model: type[M]) -> M:
+    """The `model` stored at `key`. Raises StorageError, naming key and field, if it isn't there or isn't one."""
+    return parse_model(store.read_bytes(key), f"{store.uri}/{key}", model)
+
+
+def read_lines(store: Store, key: str, model: type[M]) -> list[M]:
+    """The models stored at `key`, one a line. Raises StorageError, naming key, line and field, where one isn't."""
+    lines = store.read_bytes(key).split(b"\n")
+    return [parse_model(line, f"{store.uri}/{key}, line {n}", model) for n, line in enumerate(lines, start=1) if line]
+
+
+def parse_model(data: bytes, where: str, model: type[M]) -> M:
+    """The `model` in JSON `data`, which `where` names in errors."""
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the whole"
+        message = f"{where}: damaged, or of another version ({field}: {first['msg']}); delete it and run again"
+        raise StorageError(message) from error
