@@ -21,7 +21,7 @@ import numpy as np
 from helmholtz.codecs import open_codec
 from helmholtz.codecs.base import Codec, Prepared
 from helmholtz.dataset import DatasetIndex, ListedRecord, check_rejected, read_records, read_rejected
-from helmholtz.errors import BadRecord, StorageError
+from helmholtz.errors import BadRecord, SourceError, StorageError
 from helmholtz.experiment import Experiment
 from helmholtz.levels import NONE, Level
 from helmholtz.manifest import LevelManifest, RejectedEntry, ShardEntry, SplitEntry, level_folder, read_manifest
@@ -67,10 +67,11 @@ def compress(store: Store, experiment: Experiment, index: DatasetIndex) -> dict[
     manifests: dict[Level, LevelManifest] = {}
     missing = []
     for level in experiment.all_levels:
-        if store.exists(f"{level_folder(index.fingerprint, codec.identity, level)}/manifest.json"):
-            manifests[level] = read_manifest(store, index.fingerprint, codec.identity, level)
-        else:
+        whole = _whole_level(store, index, codec, level)
+        if whole is None:
             missing.append(level)
+        else:
+            manifests[level] = whole
     tasks = _tasks(store, index, codec, missing)
     if tasks:
         from helmholtz.beam import run_tasks
@@ -78,14 +79,36 @@ def compress(store: Store, experiment: Experiment, index: DatasetIndex) -> dict[
         run_tasks(store, experiment, index, tasks)
     for level in missing:
         manifests[level] = _merge(store, index, codec, level)
-    for level in experiment.all_levels:
-        manifest = manifests[level]
+    for manifest in manifests.values():
         total = sum(index.records.values()) + index.unused + index.rejected
         check_rejected(manifest.rejected, total, experiment.dataset.max_rejected, "compressing")
+        _check_classes(manifest)
     for level in missing:
         key = f"{level_folder(index.fingerprint, codec.identity, level)}/manifest.json"
         store.write_bytes(key, manifests[level].model_dump_json(indent=2).encode())
     return manifests
+
+
+def _whole_level(store: Store, index: DatasetIndex, codec: Codec, level: Level) -> LevelManifest | None:
+    """The manifest of a level whose shards are all there, or None."""
+    folder = level_folder(index.fingerprint, codec.identity, level)
+    if not store.exists(f"{folder}/manifest.json"):
+        return None
+    manifest = read_manifest(store, index.fingerprint, codec.identity, level)
+    shards = [shard for split in manifest.splits.values() for shard in split.shards]
+    return manifest if all(store.size(f"{folder}/{shard.name}") == shard.nbytes for shard in shards) else None
+
+
+def _check_classes(manifest: LevelManifest) -> None:
+    """Raises SourceError if a class has lost all its records of a split to rejection."""
+    for split, entry in manifest.splits.items():
+        for name, count in zip(manifest.classes, entry.per_class, strict=True):
+            if not count:
+                such = "; ".join(f"{entry.key}: {entry.reason}" for entry in manifest.rejected[:3])
+                raise SourceError(
+                    f"class {name!r}: no {split} record of it can be used; {len(manifest.rejected)} records are set aside "
+                    f"({such}, ...). Mend them, or leave the class out with dataset.classes."
+                )
 
 
 def _part_key(folder: str, name: str) -> str:
@@ -227,7 +250,16 @@ def _merge(store: Store, index: DatasetIndex, codec: Codec, level: Level) -> Lev
     by_split: dict[Split, list[ShardPart]] = {}
     for split, name in index.shard_names():
         part = read_model(store, _part_key(folder, name), ShardPart)
+        if part.shard.name != f"{name}.tfrecord":
+            raise StorageError(f"{store.uri}/{_part_key(folder, name)}: describes {part.shard.name}; delete it and run again")
         by_split.setdefault(split, []).append(part)
+    for split, split_parts in by_split.items():
+        found = sum(part.shard.records + len(part.rejected) for part in split_parts)
+        if found != index.records[split]:
+            raise StorageError(
+                f"{store.uri}/{folder}: {found} {split} records where the data set has {index.records[split]}; "
+                "delete that folder and run again"
+            )
     parts = [part for split in by_split.values() for part in split]
     rejected = [*read_rejected(store, index), *(entry for part in parts for entry in part.rejected)]
     return LevelManifest(

@@ -64,13 +64,14 @@ class DatasetIndex(Model):
 
 
 def index_dataset(store: Store, dataset: Dataset) -> DatasetIndex:
-    """Lists, splits and records the data set below the run root, unless that very set is there already.
+    """Lists and splits the data set, and records it below the run root; mends what is damaged there.
 
     Raises SourceError if the source can't be used or too much of it is unusable.
     """
     index, listing, shards = _index(dataset)
-    if not store.exists(f"{index.folder}/dataset.json"):
-        _write(store, index, listing, shards)
+    for key, content in _files(index, listing, shards):
+        if not store.exists(key) or store.read_bytes(key) != content:  # not there yet, or damaged since
+            store.write_bytes(key, content)
     return index
 
 
@@ -215,11 +216,10 @@ def _rejected_lines(listing: _Listing) -> bytes:
     return "".join(json.dumps({"key": r.key, "reason": r.reason}) + "\n" for r in listing.rejected).encode()
 
 
-def _write(store: Store, index: DatasetIndex, listing: _Listing, shards: dict[Split, list[list[int]]]) -> None:
-    names = iter(index.shard_names())
-    for split in SPLITS:
-        for rows in shards[split]:
-            _, name = next(names)
-            store.write_bytes(f"{index.folder}/records/{name}.jsonl", _lines(listing, rows))
-    store.write_bytes(f"{index.folder}/rejected.jsonl", _rejected_lines(listing))
-    store.write_bytes(f"{index.folder}/dataset.json", index.model_dump_json(indent=2).encode())
+def _files(index: DatasetIndex, listing: _Listing, shards: dict[Split, list[list[int]]]) -> Iterator[tuple[str, bytes]]:
+    """(key, content) of everything below the data set's folder but its levels; ``dataset.json`` last."""
+    rows = (rows for split in SPLITS for rows in shards[split])
+    for (_, name), mine in zip(index.shard_names(), rows, strict=True):
+        yield f"{index.folder}/records/{name}.jsonl", _lines(listing, mine)
+    yield f"{index.folder}/rejected.jsonl", _rejected_lines(listing)
+    yield f"{index.folder}/dataset.json", index.model_dump_json(indent=2).encode()

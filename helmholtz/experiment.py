@@ -18,6 +18,15 @@ T = TypeVar("T")
 ARCHITECTURES = ("A", "B", "C", "D", "E", "F")
 
 
+def _whole(value: object) -> object:
+    if isinstance(value, (bool, str)):
+        raise ValueError(f"{value!r} is not a whole number")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+
+
 def _unique(values: tuple[T, ...]) -> tuple[T, ...]:
     for value in values:
         if values.count(value) > 1:
@@ -42,7 +51,7 @@ Architectures = Annotated[tuple[Architecture, ...], Field(min_length=1), AfterVa
 class Section(BaseModel):
     """Base of all sections: unknown keys are errors, and values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Dataset(Section):
@@ -50,15 +59,15 @@ class Dataset(Section):
 
     kind: Literal["photographs", "cifar10", "image-folder"]
     path: str | None = None  # a folder or URI; photographs needs none
-    limit: int | None = Field(None, ge=1)  # training records used, balanced over classes; None: all
+    limit: Whole | None = Field(None, ge=1)  # training records used, balanced over classes; None: all
     classes: Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(_unique)] | None = None  # None: all
     validation: float = Field(0.1, gt=0, lt=0.9)  # share of the training data that chooses the epoch
     test: float = Field(0.2, gt=0, lt=0.9)  # share cut off for the test, where the source prescribes none
-    split_seed: int = Field(0, ge=0)
+    split_seed: Whole = Field(0, ge=0)
     group: str | None = None  # regular expression on the key; records whose match is equal stay on one side of a split
     max_rejected: float = Field(0.05, ge=0, le=1)  # share of records that may be set aside before the run stops
-    max_pixels: int = Field(64_000_000, ge=1)  # larger images are set aside, not decoded
-    shards: int = Field(8, ge=1, le=10_000)  # TFRecord files of the training split; the others in proportion
+    max_pixels: Whole = Field(64_000_000, ge=1)  # larger images are set aside, not decoded
+    shards: Whole = Field(8, ge=1, le=10_000)  # TFRecord files of the training split; the others in proportion
     download: bool = False  # cifar10: fetch the archive when `path` doesn't hold it
 
     @model_validator(mode="after")
@@ -84,13 +93,13 @@ class Combination(Section):
 class Training(Section):
     """The training budget and its optimiser: the reference's (REFERENCE: SGD, Nesterov 0.9, decay 1e-6 an update)."""
 
-    epochs: int = Field(30, ge=1)
-    batch_size: int = Field(128, ge=1)
+    epochs: Whole = Field(30, ge=1, le=100_000)
+    batch_size: Whole = Field(128, ge=1, le=1_000_000)
     learning_rate: float = Field(0.01, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     decay: float = Field(1e-6, ge=0)  # learning rate is divided by 1 + decay * updates
     augment: bool = True  # shifts of +-10% on both axes and horizontal flips
-    input_size: int = Field(32, ge=8, le=1024)  # pixels: decoded images are resized to input_size x input_size
+    input_size: Whole = Field(32, ge=8, le=1024)  # pixels: decoded images are resized to input_size x input_size
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
 
 
@@ -105,7 +114,7 @@ class Beam(Section):
     """Where the compression runs."""
 
     runner: Literal["local", "multi-processing", "flink", "dataflow"] = "local"
-    workers: int | None = Field(None, ge=1)  # processes of multi-processing; None: one a processor
+    workers: Whole | None = Field(None, ge=1)  # processes of multi-processing; None: one a processor
     options: tuple[str, ...] = ()  # further Beam pipeline options, e.g. "--region=europe-west4"
 
 
@@ -114,7 +123,7 @@ class Resources(Section):
 
     cpu: str = "2"
     memory: str = "8G"
-    gpus: int = Field(0, ge=0)
+    gpus: Whole = Field(0, ge=0)
     gpu_type: str = "nvidia.com/gpu"
 
 
@@ -129,7 +138,7 @@ class Experiment(Section):
     levels: Levels
     architectures: Architectures = ("A",)
     also: tuple[Combination, ...] = ()
-    seeds: int = Field(3, ge=1, le=100)  # trials of each combination, seeds 0, 1, 2, ...
+    seeds: Whole = Field(3, ge=1, le=100)  # trials of each combination, seeds 0, 1, 2, ...
     training: Training = Training()
     analysis: Analysis = Analysis()
     beam: Beam = Beam()

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from helmholtz.errors import ExperimentError
 from helmholtz.experiment import Experiment
@@ -48,7 +49,11 @@ def parse_experiment(text: str, overrides: Sequence[str] = (), *, where: str = "
     if overridden & {"architectures", "levels"} and "also" not in overridden:
         tree.pop("also", None)  # a grid given by hand is the whole grid, without the file's extra combinations
     try:
-        return Experiment.model_validate(tree)
+        experiment = Experiment.model_validate(tree)
+        experiment.model_dump_json()  # as the run root will hold it
+        return experiment
+    except PydanticSerializationError as error:
+        raise ExperimentError(f"{where}: a text in it is not valid Unicode ({error})") from error
     except ValidationError as error:
         raise ExperimentError("\n".join(_explain(where, detail, overrides) for detail in error.errors()[:10])) from error
 
@@ -134,7 +139,10 @@ def _explain(where: str, detail: Mapping[str, Any], overrides: Sequence[str]) ->
     if detail["type"] == "missing":
         return f"{where}: {key}: missing; it must be given"
     if detail["type"] == "value_error":  # raised by us: says what it got
-        return f"{where}: {key + ': ' if key else ''}{str(detail['msg']).removeprefix('Value error, ')}"
+        said = str(detail["msg"]).removeprefix("Value error, ")
+        if not key and any(override.split("=")[0].strip() == said.split(":")[0].split("[")[0] for override in overrides):
+            where = "--set"
+        return f"{where}: {key + ': ' if key else ''}{said}"
     message = str(detail["msg"])
     got = "" if isinstance(detail["input"], (dict, list)) else f" (got {detail['input']!r})"
     return f"{where}: {key + ': ' if key else ''}{message[0].lower() + message[1:]}{got}"

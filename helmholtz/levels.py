@@ -6,6 +6,7 @@ A level is ``"none"`` (lossless, the reference of every comparison) or an intege
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 Level = Literal["none"] | int
@@ -27,11 +28,8 @@ def parse_level(value: object) -> Level:
         return value
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    if isinstance(value, str):
-        try:
-            return int(value.strip())
-        except ValueError:
-            pass
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,6}", value.strip()):
+        return int(value)
     raise ValueError(f"{value!r} is not a level: use 'none' or a whole number")
 
 

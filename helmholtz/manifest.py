@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from helmholtz.errors import StorageError
 from helmholtz.levels import Level
 from helmholtz.sources.base import Split
 from helmholtz.storage import Store
@@ -84,5 +85,10 @@ def level_folder(dataset: str, codec: str, level: Level) -> str:
 
 
 def read_manifest(store: Store, dataset: str, codec: str, level: Level) -> LevelManifest:
-    """The manifest of a level. Raises StorageError if it isn't there or isn't one."""
-    return read_model(store, f"{level_folder(dataset, codec, level)}/manifest.json", LevelManifest)
+    """The manifest of a level. Raises StorageError if it isn't there, or isn't that level's."""
+    key = f"{level_folder(dataset, codec, level)}/manifest.json"
+    manifest = read_model(store, key, LevelManifest)
+    if (manifest.dataset, manifest.codec, manifest.level) != (dataset, codec, level):
+        found = level_folder(manifest.dataset, manifest.codec, manifest.level)
+        raise StorageError(f"{store.uri}/{key}: it describes {found}; delete it and run again")
+    return manifest

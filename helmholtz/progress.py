@@ -10,7 +10,7 @@ from helmholtz.dataset import read_index
 from helmholtz.errors import HelmholtzError
 from helmholtz.experiment import Experiment
 from helmholtz.manifest import level_folder
-from helmholtz.results import result_key
+from helmholtz.results import progress_key, result_key
 from helmholtz.stages import find_plan
 from helmholtz.storage import Store
 from helmholtz.trials import trials
@@ -80,7 +80,7 @@ def read_progress(store: Store, experiment: Experiment) -> Progress | None:
 
 
 def _epochs(store: Store, trial: str) -> float:
-    key = f"trials/{trial}/progress.json"
+    key = progress_key(trial)
     if not store.exists(key):
         return 0.0
     try:

@@ -9,6 +9,7 @@ from pydantic import Field
 from helmholtz.levels import Level
 from helmholtz.storage import Store
 from helmholtz.stored import Model, read_model
+from helmholtz.trials import Trial
 
 
 class Curves(Model):
@@ -59,6 +60,17 @@ class TrialResult(Model):
 def result_key(trial: str) -> str:
     """Key of a trial's result below the run root."""
     return f"trials/{trial}/result.json"
+
+
+def progress_key(trial: str) -> str:
+    """Key of a running trial's progress below the run root."""
+    return f"trials/{trial}/progress.json"
+
+
+def finished_result(store: Store, trial: Trial) -> TrialResult | None:
+    """The result of `trial`, if it has one made under the same conditions (fingerprint)."""
+    found = read_result(store, trial.id)
+    return found if found is not None and found.fingerprint == trial.fingerprint else None
 
 
 def read_result(store: Store, trial: str) -> TrialResult | None:

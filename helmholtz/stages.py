@@ -17,7 +17,7 @@ from helmholtz.errors import HelmholtzError, StorageError
 from helmholtz.experiment import Experiment
 from helmholtz.experiment_file import parse_experiment
 from helmholtz.levels import parse_level
-from helmholtz.results import read_result
+from helmholtz.results import finished_result, progress_key
 from helmholtz.storage import Store, open_store
 from helmholtz.stored import Model, read_model
 from helmholtz.trials import trials
@@ -118,6 +118,7 @@ def plan(root: str, experiment: Experiment) -> str:
     from helmholtz.dataset import index_dataset
 
     store = open_store(root)
+    store.tidy()
     index = index_dataset(store, experiment.dataset)
     made = Plan(experiment=experiment, dataset=index.fingerprint)
     for key in (made.key, "experiment.json"):
@@ -141,8 +142,11 @@ def compress(root: str, plan_id: str) -> list[dict[str, str]]:
     for level, manifest in compress_levels(store, planned.experiment, read_index(store, planned.dataset)).items():
         print(f"level {level}: {manifest.payload_bytes} bytes, {manifest.bits_per_sample:.3f} bits per {manifest.sample}")
     wanted = trials(planned.experiment, planned.dataset, open_codec(planned.experiment).identity)
-    lacking = [trial for trial in wanted if read_result(store, trial.id) is None]
+    lacking = [trial for trial in wanted if finished_result(store, trial) is None]
     print(f"{len(lacking)} of {len(wanted)} trials to train, the others are kept")
+    for trial in lacking:
+        if store.exists(progress_key(trial.id)):  # of a run that was stopped: the trial starts again
+            store.write_bytes(progress_key(trial.id), b'{"epoch": 0}')
     cells = dict.fromkeys((trial.architecture, str(trial.level)) for trial in lacking)
     return [{"plan": plan_id, "architecture": architecture, "level": level} for architecture, level in cells]
 

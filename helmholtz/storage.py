@@ -7,8 +7,10 @@ publish an object when its upload ends, and local files are written beside their
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -55,6 +57,9 @@ class Store(Protocol):
 
     def list(self, prefix: str) -> Iterator[str]:
         """All keys below the folder `prefix`, sorted."""
+
+    def tidy(self) -> None:
+        """Removes what killed processes have left in the root."""
 
     def scratch(self) -> contextlib.AbstractContextManager[Path]:
         """A temporary local folder for files on their way to `upload`; gone at the end."""
@@ -134,13 +139,20 @@ class LocalStore:
             for name in sorted(files):
                 yield Path(folder, name).relative_to(self.uri).as_posix()
 
+    def tidy(self) -> None:
+        """Removes the temporary folders of processes of this machine that are gone (killed)."""
+        for folder in Path(self.uri, ".tmp").glob(f"{glob.escape(socket.gethostname())}-*-*"):
+            process = folder.name.removeprefix(f"{socket.gethostname()}-").partition("-")[0]
+            if process.isdecimal() and not Path("/proc", process).exists() and Path("/proc/self").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         # Inside the root, so that `upload` is a rename; a crash leaves it behind, where nothing reads.
         parent = Path(self.uri, ".tmp")
         try:
             parent.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(dir=parent))
+            folder = Path(tempfile.mkdtemp(dir=parent, prefix=f"{socket.gethostname()}-{os.getpid()}-"))
         except OSError as error:
             raise StorageError(f"{self.uri}: can't write here: {error.strerror}; choose another --root") from error
         try:
@@ -200,6 +212,9 @@ class RemoteStore:
             base = cloud_path(f"{self.uri}/{_checked(prefix)}" if prefix else self.uri)
             keys = sorted(str(path)[len(self.uri) + 1 :] for path in base.rglob("*") if path.is_file())
         yield from keys
+
+    def tidy(self) -> None:
+        """Nothing to do: what a killed process leaves is in the machine's own temporary folder."""
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:

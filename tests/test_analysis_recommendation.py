@@ -14,7 +14,10 @@ from helmholtz.analysis.table import read_run, rows
 from helmholtz.analysis.wording import points, signed, times_smaller
 from helmholtz.experiment import Experiment
 from helmholtz.levels import NONE
+from helmholtz.report.publish import analyse
+from helmholtz.results import read_result, result_key
 from helmholtz.storage import open_store
+from helmholtz.trials import trials
 from tests import synthetic_run as synthetic
 
 LEVELS = [NONE, 75, 25, 1]
@@ -60,7 +63,7 @@ SAYS = {
     "none-passes": "Keep the data lossless: even JPEG quality 75",
     "all-pass": "even this most compressed level tested passes, so test lower ones",
     "undecided": "neither shown to lose less than 1 point nor to lose more",
-    "chance": "not shown to be above chance (25.0%)",
+    "chance": "not shown to be above chance (25.0%, the most frequent class)",
     "too-few-seeds": "all 3 differences are equal",
 }
 
@@ -99,6 +102,30 @@ def test_missing_and_diverged_trials_are_counted_and_said(tmp_path: Path) -> Non
     assert [(c.level, c.dropped) for c in report.walks[0].comparisons if c.dropped] == [(75, 2), (50, 1)]
     assert any("2 of 40 trials are still missing" in caveat for caveat in report.recommendation.caveats)
     assert any("1 of 40 trials diverged" in caveat for caveat in report.recommendation.caveats)
+
+
+def test_a_level_with_diverged_trials_does_not_pass(tmp_path: Path) -> None:
+    run = synthetic.experiment(levels=[NONE, 50, 25], seeds=10)
+    answer = reported(tmp_path, run, diverged=tuple(("A", 25, seed) for seed in range(4))).recommendation
+    assert answer.level == 50
+    assert any("4 of its 10 trials diverged" in detail for detail in answer.details)
+
+
+def test_a_source_of_both_kinds_is_called_both(tmp_path: Path) -> None:
+    report = reported(tmp_path, synthetic.experiment(), source_levels={"92": 11_000, "none": 1_000})
+    assert "than lossless or original" in report.recommendation.sentence
+
+
+def test_the_test_set_does_not_choose_the_architecture(tmp_path: Path) -> None:
+    run = synthetic.experiment(architectures=["A", "F"], levels=[NONE, 25])
+    store = open_store(str(tmp_path))
+    synthetic.write_run(store, run)
+    for trial in trials(run, synthetic.DATASET, "jpeg-420"):  # validation says A, though its test accuracy is lower
+        result = read_result(store, trial.id)
+        assert result is not None
+        changed = result.model_copy(update={"validation_accuracy": 0.9 if trial.architecture == "A" else 0.0})
+        store.write_bytes(result_key(trial.id), changed.model_dump_json().encode())
+    assert analyse(store, run, synthetic.DATASET).recommendation.architecture == "A"
 
 
 def test_a_compressed_source_is_no_lossless_original(tmp_path: Path) -> None:

@@ -17,13 +17,13 @@ import pytest
 from helmholtz import compress as compress_module
 from helmholtz.compress import compress
 from helmholtz.dataset import index_dataset, read_records
-from helmholtz.errors import HelmholtzError, SourceError
+from helmholtz.errors import HelmholtzError, SourceError, StorageError
 from helmholtz.experiment import Experiment
 from helmholtz.manifest import LevelManifest
 from helmholtz.shards import read_shard
 from helmholtz.sources.base import Raw
 from helmholtz.sources.image_folder import ImageFolder
-from helmholtz.storage import open_store
+from helmholtz.storage import LocalStore, open_store
 
 
 def experiment(path: Path, **more: Any) -> Experiment:
@@ -221,6 +221,68 @@ def test_double_compression_is_counted(tmp_path: Path, pictures: Path) -> None:
         == manifests["none"].source_bytes
         == sum(path.stat().st_size for path in pictures.glob("*/*.jpg"))
     )
+
+
+def test_damaged_or_shortened_record_lists_are_mended(tmp_path: Path, pictures: Path) -> None:
+    run(tmp_path, experiment(pictures))
+    lists = sorted(tmp_path.glob("data/*/records/*.jsonl"))
+    lists[0].write_bytes(lists[0].read_bytes().split(b"\n", 1)[1])
+    lists[1].write_bytes(b'{"key": "x')
+    lists[2].unlink()
+    more = run(tmp_path, experiment(pictures, levels=["none", 50, 20, 5]))
+    assert {sum(split.records for split in manifest.splits.values()) for manifest in more.values()} == {24}
+
+
+def test_lists_that_change_between_plan_and_compress_stop_the_run(tmp_path: Path, pictures: Path) -> None:
+    wanted, store = experiment(pictures), open_store(str(tmp_path))
+    index = index_dataset(store, wanted.dataset)
+    first = next(tmp_path.glob("data/*/records/train-00000*"))
+    first.write_bytes(first.read_bytes().split(b"\n", 1)[1])
+    with pytest.raises(StorageError, match=r"train records where the data set has"):
+        compress(store, wanted, index)
+    assert not [*tmp_path.glob("data/**/manifest.json")]
+
+
+def test_a_level_without_its_shards_is_not_whole(tmp_path: Path, pictures: Path) -> None:
+    run(tmp_path, experiment(pictures))
+    whole = shards(tmp_path)
+    for path in tmp_path.glob("data/*/jpeg-420/50/*.tfrecord"):
+        path.unlink()
+    run(tmp_path, experiment(pictures))
+    assert shards(tmp_path) == whole
+
+
+def test_another_levels_manifest_is_refused(tmp_path: Path, pictures: Path) -> None:
+    run(tmp_path, experiment(pictures))
+    folder = next(tmp_path.glob("data/*/jpeg-420"))
+    (folder / "50" / "manifest.json").write_bytes((folder / "5" / "manifest.json").read_bytes())
+    with pytest.raises(StorageError, match=r"50/manifest.json: it describes .*/5; delete it"):
+        run(tmp_path, experiment(pictures))
+
+
+@pytest.mark.parametrize("broken", ["one class", "every class"])
+def test_a_class_that_loses_all_its_records_stops_the_run(tmp_path: Path, pictures: Path, broken: str) -> None:
+    for path in sorted(pictures.glob("fish/*.png" if broken == "one class" else "*/*.png")):
+        path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(SourceError, match=r"class '(fish|birds)': no train record of it can be used"):
+        run(tmp_path, experiment(pictures, dataset={"max_rejected": 1.0}))
+    assert not [*tmp_path.glob("data/**/manifest.json")]
+
+
+def test_a_part_is_only_written_once_its_shard_is_there(
+    tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = LocalStore.upload
+
+    def failing(self: LocalStore, path: Path, key: str) -> None:
+        if key.endswith(".tfrecord"):
+            raise StorageError(f"{key}: disk full")
+        upload(self, path, key)
+
+    monkeypatch.setattr(LocalStore, "upload", failing)
+    with pytest.raises(HelmholtzError, match="disk full"):
+        run(tmp_path, experiment(pictures))
+    assert not [*tmp_path.glob("data/**/parts/*")]
 
 
 @pytest.mark.parametrize("runner", ["local", "multi-processing"])

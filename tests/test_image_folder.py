@@ -65,10 +65,16 @@ def test_a_source_is_small_and_picklable(tmp_path):
 
 
 def test_files_that_are_no_records_are_ignored(tmp_path):
-    others = {"readme.jpg": b"x", ".hidden/1.jpg": b"x", "cat/.2.jpg": b"x", "cat/.git/3.jpg": b"x", "cat/notes.txt": b"x"}
+    others = {"readme.txt": b"x", ".hidden/1.jpg": b"x", "cat/.2.jpg": b"x", "cat/.git/3.jpg": b"x", "cat/notes.txt": b"x"}
     records, rejected = listed(opened(write(tmp_path, PETS | others)))
     assert records.keys() == PETS.keys()
     assert not rejected
+
+
+def test_a_picture_beside_the_class_folders_is_set_aside(tmp_path):
+    records, rejected = listed(opened(write(tmp_path, PETS | {"stray.jpg": b"x", ".hidden.jpg": b"x"})))
+    assert records.keys() == PETS.keys()
+    assert rejected == {"stray.jpg": "not in a class folder"}
 
 
 def test_files_of_formats_we_cannot_read_are_not_overlooked(tmp_path):

@@ -100,16 +100,49 @@ def test_only_if_changed_it_leaves_an_up_to_date_report_alone(tmp_path: Path) ->
     synthetic.write_run(store, run)
     publish(store, run, synthetic.DATASET)
     page = tmp_path / "report" / "report.html"
-    page.write_text("as it was")
+    before = page.stat().st_mtime_ns
     publish(store, run, synthetic.DATASET, only_if_changed=True)
-    assert page.read_text() == "as it was"
+    assert page.stat().st_mtime_ns == before
     more = synthetic.experiment(levels=[NONE, 25], seeds=3)
     synthetic.write_run(store, more)
     publish(store, more, synthetic.DATASET, only_if_changed=True)
-    assert page.read_text() != "as it was"
-    page.write_text("as it was")
+    assert (changed := page.stat().st_mtime_ns) > before
     publish(store, more, synthetic.DATASET)
-    assert page.read_text() != "as it was"
+    assert page.stat().st_mtime_ns > changed
+
+
+@pytest.mark.parametrize("file", ["report.html", "experiment.yaml", "figures/accuracy.png"])
+@pytest.mark.parametrize("damage", ["gone", "overwritten"])
+def test_only_if_changed_it_still_mends_what_is_damaged(tmp_path: Path, file: str, damage: str) -> None:
+    store = open_store(str(tmp_path))
+    run = synthetic.experiment(levels=[NONE, 25], seeds=2)
+    synthetic.write_run(store, run)
+    publish(store, run, synthetic.DATASET)
+    path = tmp_path / "report" / file
+    whole = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(b"garbage")
+    publish(store, run, synthetic.DATASET, only_if_changed=True)
+    assert path.read_bytes() == whole
+
+
+def test_a_publication_stopped_half_way_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store(str(tmp_path))
+    ours = synthetic.experiment(levels=[NONE, 25], seeds=2)
+    theirs = synthetic.experiment(levels=[NONE, 25], seeds=2, analysis={"margin": 0.4})
+    synthetic.write_run(store, ours)
+    publish(store, ours, synthetic.DATASET)
+    page = tmp_path / "report" / "report.html"
+    whole = page.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr("helmholtz.report.publish._digest", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            publish(store, theirs, synthetic.DATASET)
+    assert page.read_bytes() != whole
+    publish(store, ours, synthetic.DATASET, only_if_changed=True)
+    assert page.read_bytes() == whole
 
 
 def test_the_page_needs_nothing_but_itself(published: tuple[Store, Report]) -> None:

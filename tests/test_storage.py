@@ -92,3 +92,19 @@ def test_scratch_leaves_nothing_behind(tmp_path: Path) -> None:
     with store.scratch() as folder:
         (folder / "x").write_bytes(b"1")
     assert not [*tmp_path.glob(".tmp/*")]
+
+
+def test_what_killed_processes_leave_is_tidied_and_what_live_ones_use_is_not(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    program = (
+        "import os, sys; from helmholtz.storage import LocalStore; scratch = LocalStore(sys.argv[1]).scratch();"
+        "scratch.__enter__(); os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
+    assert len([*tmp_path.glob(".tmp/*")]) == 1
+    store = LocalStore(str(tmp_path))
+    with store.scratch() as mine:
+        store.tidy()
+        assert [*tmp_path.glob(".tmp/*")] == [mine]

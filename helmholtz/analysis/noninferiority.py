@@ -108,15 +108,23 @@ def walk(
     chance: float,
     margin: float,
     confidence: float,
+    diverged: Mapping[Level, int] | None = None,
 ) -> Walk:
-    """Walks down `levels` (least compressed first; `none` is skipped) through `accuracies` (level -> seed -> 0..1)."""
+    """Walks down `levels` (least compressed first; `none` is skipped) through `accuracies` (level -> seed -> 0..1).
+
+    A level of which trials `diverged` (level -> how many) doesn't pass: the seeds that are left would flatter it.
+    """
     none = accuracies.get(NONE, {})
     comparisons = []
     for level in levels:
         if level != NONE:
             at_level = accuracies.get(level, {})
             differences = [at_level[seed] - none[seed] for seed in sorted(at_level.keys() & none.keys())]
-            comparisons.append(compare(level, differences, seeds - len(differences), margin, confidence))
+            found = compare(level, differences, seeds - len(differences), margin, confidence)
+            if lost := (diverged or {}).get(level, 0):
+                reason = f"{lost} of its {seeds} trials diverged, and the others alone would flatter it"
+                found = found.model_copy(update={"verdict": "untestable", "reason": reason})
+            comparisons.append(found)
     passed = 0
     while passed < len(comparisons) and comparisons[passed].verdict == "non-inferior":
         passed += 1

@@ -65,7 +65,10 @@ def _validation_at_none(table: Sequence[Row], architecture: str) -> float:
     values = [
         row.validation_accuracy
         for row in table
-        if row.architecture == architecture and row.level == NONE and row.status == "complete" and row.validation_accuracy
+        if row.architecture == architecture
+        and row.level == NONE
+        and row.status == "complete"
+        and row.validation_accuracy is not None
     ]
     return statistics.fmean(values) if values else -1.0
 
@@ -93,7 +96,8 @@ def _sentence(outcome: Outcome, run: Run, table: Sequence[Row], walk: Walk, epoc
         mean = statistics.fmean(accuracies_at_none(table, walk))
         return (
             f"Nothing can be concluded: without compression architecture {walk.architecture} is right in {mean:.1%} of the "
-            f"test records, which is not shown to be above chance ({walk.chance:.1%}); train for longer or check the labels."
+            f"test records, which is not shown to be above chance ({walk.chance:.1%}, the most frequent class); train "
+            "for longer or check the labels."
         )
     if outcome in ("level", "all-pass"):
         return _passing(outcome, run, walk, epochs)
@@ -109,7 +113,7 @@ def _sentence(outcome: Outcome, run: Run, table: Sequence[Row], walk: Walk, epoc
     needed = "a larger margin or a larger test set"
     if first.seeds_needed:
         enough = first.seeds_needed > first.pairs  # if not, this spread should have sufficed, and luck was against it
-        needed = f"about {first.seeds_needed} seeds" if enough else f"more than {first.pairs} seeds"
+        needed = f"about {first.seeds_needed} seeds in a new run" if enough else f"more than {first.pairs} seeds in a new run"
     return (
         f"No level can be recommended yet: {name}, the least compressed level tested, is neither shown to lose less than "
         f"{margin} nor to lose more ({evidence(first, walk, run)}); use {needed}."

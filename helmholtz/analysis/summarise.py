@@ -118,6 +118,7 @@ def _walk(run: Run, table: Sequence[Row], architecture: str) -> Walk:
     for row in table:
         if row.architecture == architecture and row.test_accuracy is not None:
             accuracies.setdefault(row.level, {})[row.seed] = row.test_accuracy
+    diverged = Counter(row.level for row in table if row.architecture == architecture and row.status == "diverged")
     return walk(
         architecture,
         accuracies,
@@ -126,6 +127,7 @@ def _walk(run: Run, table: Sequence[Row], architecture: str) -> Walk:
         chance=_chance(run),
         margin=run.experiment.analysis.margin,
         confidence=run.experiment.analysis.confidence,
+        diverged=diverged,
     )
 
 

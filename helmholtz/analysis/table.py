@@ -15,7 +15,7 @@ from helmholtz.codecs.base import Codec
 from helmholtz.experiment import Experiment
 from helmholtz.levels import Level
 from helmholtz.manifest import LevelManifest, level_folder, read_manifest
-from helmholtz.results import TrialResult, read_result
+from helmholtz.results import TrialResult, finished_result
 from helmholtz.storage import Store
 from helmholtz.trials import Trial, trials
 
@@ -70,8 +70,7 @@ def read_run(store: Store, experiment: Experiment, dataset: str) -> Run:
         return read_manifest(store, dataset, codec.identity, level) if there else None
 
     def result(trial: Trial) -> TrialResult | None:
-        found = read_result(store, trial.id)
-        return found if found is not None and found.fingerprint == trial.fingerprint else None  # as the trainer sees it
+        return finished_result(store, trial)
 
     with ThreadPoolExecutor(READERS) as pool:
         manifests = dict(zip(experiment.all_levels, pool.map(manifest, experiment.all_levels), strict=True))

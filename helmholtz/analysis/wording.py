@@ -24,8 +24,11 @@ def level_name(run: Run, level: Level) -> str:
 
 
 def original(run: Run) -> str:
-    """What none is in this run: "lossless", or the source's own files where those are compressed already."""
-    return "original files" if source_compressed(run) else "lossless"
+    """What none is in this run: "lossless", the source's own files where all are compressed already, or some of each."""
+    if not source_compressed(run):
+        return "lossless"
+    lossless = any(manifest.source_levels.get(str(NONE)) for manifest in run.manifests.values())
+    return "lossless or original" if lossless else "original files"
 
 
 def source_compressed(run: Run) -> bool:

@@ -45,14 +45,14 @@ class _Commands(click.Group):
             click.echo(f"error: {error}", err=True)
             ctx.exit(2 if isinstance(error, ExperimentError) else 1)
         except KeyboardInterrupt:
-            click.echo("stopped; run the same command again to go on from here", err=True)
+            click.echo("stopped; the same command goes on: what is finished is kept, a trial under way starts again", err=True)
             ctx.exit(130)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="helmholtz")
 def cli() -> None:
-    """Measure how much of an image or audio data set is noise for a classification task.
+    """Measure how much of an image data set is noise for a classification task.
 
     The same data are compressed at many levels, the same networks are trained at each, and the level is found where
     accuracy starts to fall: what lies above it is noise, and need not be stored, moved or trained on.

@@ -76,7 +76,7 @@ class Display:
 
     def _time_left(self, progress: Progress) -> str:
         now = time.monotonic()
-        if self._first is None:
+        if self._first is None or progress.epochs < self._first[1]:  # less than before: what a stopped trial left was dropped
             self._first = (now, progress.epochs)
         since, already = self._first
         done = progress.epochs - already

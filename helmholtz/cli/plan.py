@@ -35,10 +35,13 @@ def command(experiment: str, overrides: tuple[str, ...], as_json: bool) -> None:
         return
     counts = ", ".join(f"{count} {split}" for split, count in found.index.records.items())
     click.echo(f"{resolved.name}: {found.index.description}")
-    click.echo(f"records: {counts}; {len(found.index.classes)} classes; {found.index.rejected} set aside")
     click.echo(
-        f"trials:  {found.trials} = {len(resolved.combinations)} (architecture, level) x {resolved.seeds} seeds, "
-        f"{resolved.training.epochs} epochs each"
+        f"records: {counts}; {len(found.index.classes)} classes; {found.index.rejected} set aside "
+        "(damaged files only show when they are decoded)"
+    )
+    epochs = f"{resolved.training.epochs} epoch{'' if resolved.training.epochs == 1 else 's'}"
+    click.echo(
+        f"trials:  {found.trials} = {len(resolved.combinations)} (architecture, level) x {resolved.seeds} seeds, {epochs} each"
     )
     click.echo(f"\n{'level':>6} {'Q':>5} {'MB':>10} {'bits/sample':>12} {'smaller':>8}")
     for level in found.levels:

@@ -132,14 +132,18 @@ def _conclude(store: Store, after: Progress, reused: tuple[int, int], seconds: f
         "table": f"{store.uri}/report/curves.csv",
         "tensorboard": f"{store.uri}/tensorboard",
     }
+    aside = report["rejected"]["records"]
     if as_json:
         facts = {"root": store.uri, "seconds": round(seconds, 1), "trials": after.trials_total, "trials_kept": kept}
+        facts["records_set_aside"] = aside
         click.echo(json.dumps({**facts, "recommendation": sentence, **places}, indent=2))
         return
     click.echo(
         f"Done in {seconds:.0f} s: {after.trials_total} trials ({kept} kept from before), "
         f"{after.shards_total} shards ({shards} kept from before)."
     )
+    if aside:
+        click.echo(f"{aside} records could not be used and were set aside; the report lists them, with reasons.")
     click.echo(f"\n{sentence}\n")
     click.echo(f"Report:      {places['report']}\nTable:       {places['table']}")
     click.echo(f"TensorBoard: tensorboard --logdir {places['tensorboard']}")

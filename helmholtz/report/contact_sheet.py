@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PICTURES = 8
 LARGEST = 128  # pixels a side; of larger pictures the centre is shown, since shrinking would hide what compression does
-TITLE = "What the networks see"
+TITLE = "The same pictures at every level"
 TITLE_INCHES = 0.35
 
 

@@ -48,7 +48,7 @@ def accuracy(report: Report, table: Sequence[Row]) -> Picture | Undrawn:
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
         for curve in report.curves:
-            if curve.c is not None and curve.architecture == _leading(report):
+            if curve.c is not None and curve.architecture == _leading(report) and report.recommendation.outcome != "chance":
                 at = [i / 200 for i in range(199)]
                 heights = [100 * predict(curve.c, quantisation) for quantisation in at]
                 axes.plot(at, heights, color="#999999", lw=1.2, ls=(0, (1, 1.5)), label="paper: c·ln(100 - Q)", zorder=1)
@@ -64,6 +64,8 @@ def accuracy(report: Report, table: Sequence[Row]) -> Picture | Undrawn:
                 f"N_approx: {named[n_approx]}", (at_n, 0.02), xycoords=("data", "axes fraction"), xytext=(-4, 0),
                 textcoords="offset points", rotation=90, ha="right", va="bottom", fontsize=8,
             )  # fmt: skip
+        if report.recommendation.outcome == "chance":
+            axes.set_title("not shown to be above chance: nothing can be concluded", fontsize=9, color="#a00000")
         axes.set_ylabel("test accuracy (%)")
         axes.set_ylim(*_range(report, table))
         _quantisation_axis(axes, report)

@@ -24,7 +24,7 @@ def parameters(report: Report, table: Sequence[Row]) -> Picture | Undrawn:
         return Undrawn(
             "parameters",
             title,
-            "No compressed level has results of two architectures; list more under `also` in the experiment.",
+            "No compressed level has results of two architectures; list more in the experiment, under also.",
         )
     named = labels(report)
     chosen = [cell for cell in report.cells if cell.level in (NONE, level) and cell.test_accuracy.n and cell.parameters]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 
 import yaml
 
@@ -13,7 +14,8 @@ from helmholtz.analysis.table import Row, Run, curves_csv, read_run, rows
 from helmholtz.experiment import Experiment
 from helmholtz.storage import Store
 
-_MARK = "report/published.sha256"  # written last
+_ANALYSIS = ("report/curves.csv", "report/report.json")
+_MARK = "report/published.json"  # names every published file with its digest; written last
 
 
 def analyse(store: Store, experiment: Experiment, dataset: str) -> Report:
@@ -30,12 +32,30 @@ def publish(store: Store, experiment: Experiment, dataset: str, *, only_if_chang
     `only_if_changed` leaves those alone where they were made, whole, from this very analysis by this version.
     """
     run, table, report = _analysed(store, experiment, dataset)
-    mark = hashlib.sha256(f"{__version__} {report.model_dump_json()} {curves_csv(table)}".encode()).hexdigest().encode()
-    if only_if_changed and store.exists(_MARK) and store.read_bytes(_MARK) == mark:
+    analysis = hashlib.sha256(f"{__version__} {report.model_dump_json()} {curves_csv(table)}".encode()).hexdigest()
+    if only_if_changed and _is_published(store, analysis):
         return report
+    store.write_bytes(_MARK, b"{}")  # a publication that is stopped half-way is none
     _write(store, run, table, report)
-    store.write_bytes(_MARK, mark)
+    files = {key: _digest(store, key) for key in store.list("report") if key not in (_MARK, *_ANALYSIS)}
+    store.write_bytes(_MARK, json.dumps({"analysis": analysis, "files": files}).encode())
     return report
+
+
+def _is_published(store: Store, analysis: str) -> bool:
+    """Whether the mark says that this very analysis was published, and every file is as it was then."""
+    if not store.exists(_MARK):
+        return False
+    try:
+        mark = json.loads(store.read_bytes(_MARK))
+        files = mark["files"] if mark["analysis"] == analysis else {}
+        return bool(files) and all(store.exists(key) and _digest(store, key) == digest for key, digest in files.items())
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False  # no mark of ours
+
+
+def _digest(store: Store, key: str) -> str:
+    return hashlib.sha256(store.read_bytes(key)).hexdigest()
 
 
 def _write(store: Store, run: Run, table: tuple[Row, ...], report: Report) -> None:

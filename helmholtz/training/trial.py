@@ -15,9 +15,9 @@ import numpy as np
 
 import helmholtz
 from helmholtz.codecs import open_codec
-from helmholtz.errors import ShardError, StorageError, TrainingError
-from helmholtz.manifest import LevelManifest, level_folder, read_manifest
-from helmholtz.results import TrialResult, read_result, result_key
+from helmholtz.errors import StorageError, TrainingError
+from helmholtz.manifest import LevelManifest, read_manifest
+from helmholtz.results import TrialResult, finished_result, progress_key, result_key
 from helmholtz.stored import Model
 from helmholtz.training import convergence
 from helmholtz.trials import Trial
@@ -64,13 +64,13 @@ def run_cell(
     """
     codec = open_codec(experiment).identity
     cell = [Trial(dataset, codec, level, architecture, seed, experiment.training) for seed in range(experiment.seeds)]
-    results = {trial.seed: result for trial in cell if (result := _kept(store, trial)) is not None}
+    results = {trial.seed: result for trial in cell if (result := finished_result(store, trial)) is not None}
     missing = [trial for trial in cell if trial.seed not in results]
     if missing:
         device = _prepare_tensorflow(threads)
         from helmholtz.training.data import load_level
 
-        manifest = _manifest(store, missing[0])
+        manifest = read_manifest(store, dataset, codec, level)
         data = load_level(store, manifest, experiment.training.input_size)
         for trial in missing:
             results[trial.seed] = _run(store, trial, manifest, data, device, on_progress)
@@ -80,30 +80,6 @@ def run_cell(
 def event_key(trial: str) -> str:
     """Key of a trial's TensorBoard events: always the same, so that a repeated trial replaces those of a killed one."""
     return f"tensorboard/trials/{trial}/events.out.tfevents.helmholtz"
-
-
-def progress_key(trial: str) -> str:
-    """Key of a trial's progress."""
-    return f"trials/{trial}/progress.json"
-
-
-def _kept(store: Store, trial: Trial) -> TrialResult | None:
-    result = read_result(store, trial.id)
-    if result is None or result.fingerprint != trial.fingerprint:
-        return None
-    _log.info("%s: kept", trial.id)
-    return result
-
-
-def _manifest(store: Store, trial: Trial) -> LevelManifest:
-    manifest = read_manifest(store, trial.dataset, trial.codec, trial.level)
-    if (manifest.dataset, manifest.codec, manifest.level) != (trial.dataset, trial.codec, trial.level):
-        where = level_folder(trial.dataset, trial.codec, trial.level)
-        raise ShardError(
-            f"{store.uri}/{where}/manifest.json: it describes {manifest.dataset}/{manifest.codec}/{manifest.level}; "
-            "delete it and run again"
-        )
-    return manifest
 
 
 def _prepare_tensorflow(threads: int | None) -> str:
