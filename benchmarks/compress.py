@@ -12,10 +12,10 @@ import numpy as np
 from timing import compare, rate
 
 from helmholtz.codecs.jpeg import JpegCodec
-from helmholtz.compress import ShardCompressor, ShardTask
 from helmholtz.dataset import index_dataset
 from helmholtz.experiment import Experiment
 from helmholtz.levels import Level
+from helmholtz.shard_compressor import ShardCompressor, ShardTask
 from helmholtz.storage import open_store
 
 LEVELS: tuple[Level, ...] = (100, 75, 50, 25, 20, 15, 10, 5, 1)

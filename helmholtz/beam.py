@@ -14,10 +14,10 @@ from collections.abc import Iterator, Sequence
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from helmholtz.compress import ShardCompressor, ShardTask
 from helmholtz.dataset import DatasetIndex
 from helmholtz.errors import HelmholtzError
 from helmholtz.experiment import Experiment
+from helmholtz.shard_compressor import ShardCompressor, ShardTask
 from helmholtz.storage import Store
 
 # Pinned: the default local runner first tries to download a Go binary.

@@ -8,54 +8,21 @@ depend on who runs which shard, and memory holds one record at a time.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal
-
-import numpy as np
 
 from helmholtz.codecs import open_codec
-from helmholtz.codecs.base import Codec, Prepared
-from helmholtz.dataset import DatasetIndex, ListedRecord, check_rejected, read_records, read_rejected
-from helmholtz.errors import BadRecord, SourceError, StorageError
+from helmholtz.codecs.base import Codec
+from helmholtz.dataset import DatasetIndex, check_rejected, read_rejected
+from helmholtz.errors import SourceError, StorageError
 from helmholtz.experiment import Experiment
-from helmholtz.levels import NONE, Level
-from helmholtz.manifest import LevelManifest, RejectedEntry, ShardEntry, SplitEntry, level_folder, read_manifest
-from helmholtz.shards import ShardWriter
-from helmholtz.sources import open_source
-from helmholtz.sources.base import Raw, Source, Split
+from helmholtz.levels import Level
+from helmholtz.manifest import LevelManifest, SplitEntry, level_folder, read_manifest
+from helmholtz.shard_compressor import ShardPart, ShardTask, part_key
+from helmholtz.sources.base import Split
 from helmholtz.storage import Store
-from helmholtz.stored import Model, read_model
-
-
-class ShardPart(Model):
-    """What one shard adds to its level's manifest. Its presence says that the shard is published whole."""
-
-    format: Literal[1] = 1
-    shard: ShardEntry
-    per_class: tuple[int, ...]
-    payload_bytes: int
-    coded_bits: int
-    samples: int
-    source_bytes: int
-    rejected: tuple[RejectedEntry, ...]
-    double_compressed: int
-    source_levels: dict[str, int]
-    notes: dict[str, int]
-    versions: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class ShardTask:
-    """One unit of work: a shard, and the levels that still lack it. Picklable."""
-
-    split: Split
-    name: str
-    levels: tuple[Level, ...]
+from helmholtz.stored import read_model
 
 
 def compress(store: Store, experiment: Experiment, index: DatasetIndex) -> dict[Level, LevelManifest]:
@@ -111,10 +78,6 @@ def _check_classes(manifest: LevelManifest) -> None:
                 )
 
 
-def _part_key(folder: str, name: str) -> str:
-    return f"{folder}/parts/{name}.json"
-
-
 def _tasks(store: Store, index: DatasetIndex, codec: Codec, levels: Sequence[Level]) -> list[ShardTask]:
     folders = {level: level_folder(index.fingerprint, codec.identity, level) for level in levels}
     tasks = []
@@ -126,7 +89,7 @@ def _tasks(store: Store, index: DatasetIndex, codec: Codec, levels: Sequence[Lev
 
 
 def _is_whole(store: Store, folder: str, name: str) -> bool:
-    key = _part_key(folder, name)
+    key = part_key(folder, name)
     if not store.exists(key):
         return False
     try:
@@ -142,116 +105,13 @@ def _is_whole(store: Store, folder: str, name: str) -> bool:
             return hashlib.file_digest(file, "sha256").hexdigest() == part.shard.sha256
 
 
-class ShardCompressor:
-    """Does shard tasks. One a worker process; what it opens (source, codec) it opens once."""
-
-    def __init__(self, store: Store, experiment: Experiment, index: DatasetIndex) -> None:
-        self._store = store
-        self._index = index
-        self._codec = open_codec(experiment)
-        self._source: Source = open_source(experiment.dataset)
-
-    def __call__(self, task: ShardTask) -> None:
-        """Writes the task's shard at each of its levels."""
-        records = read_records(self._store, self._index, task.name)
-        with self._store.scratch() as scratch, contextlib.ExitStack() as stack:
-            outputs = [_Output(level, task.name, self._index, stack, scratch) for level in task.levels]
-            for record in records:
-                self._encode(record, outputs)
-            stack.close()
-            versions = self._codec.versions()
-            for output in outputs:
-                folder = level_folder(self._index.fingerprint, self._codec.identity, output.level)
-                part = output.part(versions)
-                self._store.upload(output.path, f"{folder}/{part.shard.name}")
-                self._store.write_bytes(_part_key(folder, task.name), part.model_dump_json().encode())
-
-    def _encode(self, record: ListedRecord, outputs: list[_Output]) -> None:
-        try:
-            raw = self._source.load(record.key)
-            if not _unchanged(raw, record):
-                raise BadRecord("changed since it was listed")
-            prepared = self._codec.prepare(raw)
-        except BadRecord as error:
-            for output in outputs:
-                output.rejected.append(RejectedEntry(key=record.key, reason=error.reason))
-            return
-        for output in outputs:
-            output.add(record, prepared, self._codec)
-
-
-def _unchanged(raw: Raw, record: ListedRecord) -> bool:
-    if ":" in record.digest:  # an object store's own digest, checked by its client on download
-        return True
-    content = np.ascontiguousarray(raw).data if isinstance(raw, np.ndarray) else raw
-    return hashlib.blake2b(content, digest_size=16).hexdigest() == record.digest
-
-
-@dataclass
-class _Output:
-    """One shard at one level, being written."""
-
-    level: Level
-    name: str
-    index: DatasetIndex
-    stack: contextlib.ExitStack
-    scratch: Path
-    per_class: list[int] = field(init=False)
-    payload_bytes: int = 0
-    coded_bits: int = 0
-    samples: int = 0
-    source_bytes: int = 0
-    double_compressed: int = 0
-    rejected: list[RejectedEntry] = field(default_factory=list)
-    source_levels: Counter[str] = field(default_factory=Counter)
-    notes: Counter[str] = field(default_factory=Counter)
-
-    def __post_init__(self) -> None:
-        folder = self.scratch / str(self.level)
-        folder.mkdir()
-        self.path = folder / f"{self.name}.tfrecord"
-        self.writer = self.stack.enter_context(ShardWriter(self.path))
-        self.per_class = [0] * len(self.index.classes)
-
-    def add(self, record: ListedRecord, prepared: Prepared, codec: Codec) -> None:
-        """Encodes the record and counts it."""
-        payload = codec.encode(prepared, self.level)
-        self.writer.add(record.key, record.label, payload.data)
-        self.per_class[record.label] += 1
-        self.payload_bytes += len(payload.data)
-        self.coded_bits += payload.coded_bits
-        self.samples += prepared.count
-        self.source_bytes += record.nbytes
-        source_level = prepared.source_level
-        self.source_levels[NONE if source_level is None else str(source_level)] += 1
-        if self.level != NONE and source_level is not None and self.level >= source_level:
-            self.double_compressed += 1
-        self.notes.update(prepared.notes)
-
-    def part(self, versions: dict[str, str]) -> ShardPart:
-        """The totals, once the file is closed."""
-        return ShardPart(
-            shard=self.writer.entry(),
-            per_class=tuple(self.per_class),
-            payload_bytes=self.payload_bytes,
-            coded_bits=self.coded_bits,
-            samples=self.samples,
-            source_bytes=self.source_bytes,
-            rejected=tuple(self.rejected),
-            double_compressed=self.double_compressed,
-            source_levels=dict(self.source_levels),
-            notes=dict(self.notes),
-            versions=versions,
-        )
-
-
 def _merge(store: Store, index: DatasetIndex, codec: Codec, level: Level) -> LevelManifest:
     folder = level_folder(index.fingerprint, codec.identity, level)
     by_split: dict[Split, list[ShardPart]] = {}
     for split, name in index.shard_names():
-        part = read_model(store, _part_key(folder, name), ShardPart)
+        part = read_model(store, part_key(folder, name), ShardPart)
         if part.shard.name != f"{name}.tfrecord":
-            raise StorageError(f"{store.uri}/{_part_key(folder, name)}: describes {part.shard.name}; delete it and run again")
+            raise StorageError(f"{store.uri}/{part_key(folder, name)}: describes {part.shard.name}; delete it and run again")
         by_split.setdefault(split, []).append(part)
     for split, split_parts in by_split.items():
         found = sum(part.shard.records + len(part.rejected) for part in split_parts)

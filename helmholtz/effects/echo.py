@@ -13,7 +13,7 @@ def slapback_delay(samples: Samples, rate: int, *, delay: float, level: float) -
 
 
 def feedback_delay(samples: Samples, rate: int, *, delay: float, level: float, feedback: float) -> Samples:
-    """The original and a row of copies `delay` seconds apart: the first times `level`, each next times `feedback` (0..1) more."""
+    """The original and copies `delay` seconds apart: the first times `level`, each next `feedback` (0..1) times the last."""
     step = round(delay * rate)
     out = samples.copy()
     gain = level

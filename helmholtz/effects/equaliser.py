@@ -1,4 +1,4 @@
-"""A three-band equaliser: low shelf, peak, high shelf, as in Bristow-Johnson's cookbook of biquad equations (W3C note, 2021)."""
+"""A three-band equaliser: low shelf, peak, high shelf, by Bristow-Johnson's cookbook of biquad equations (W3C note, 2021)."""
 
 from __future__ import annotations
 

@@ -16,18 +16,21 @@ _FLANGER_ECHOES = 8
 
 
 def chorus(samples: Samples, rate: int, *, frequency: float, depth: float, delay: float, mix: float, phase: float) -> Samples:
-    """Two detuned copies beside the original: `delay` +- `depth` seconds, swept a third of a turn apart at `frequency` hertz."""
+    """Two detuned copies beside the original, `delay` and 1.3 `delay` seconds late, +- `depth` seconds at `frequency` hertz.
+
+    They sweep a third of a turn apart; `mix` (0..1) is their share.
+    """
     wet = np.zeros_like(samples)
     for voice in range(2):
         sweep = oscillator(len(samples), rate, frequency, phase + voice / 3)
         wet += delayed(samples, (delay * (1 + 0.3 * voice) + depth * sweep) * rate)
-    return (1 - mix) * samples + mix * wet / np.sqrt(2)
+    return np.asarray((1 - mix) * samples + mix * wet / np.sqrt(2))
 
 
 def flanger(samples: Samples, rate: int, *, frequency: float, depth: float, feedback: float, phase: float) -> Samples:
     """A comb filter whose notches sweep: a copy delayed by up to `depth` seconds, fed back by `feedback` (0..0.7).
 
-    The recursion v = D(x + feedback v), with D the moving delay, is written out as its first 8 terms, D x + feedback D D x + ...
+    The recursion v = D(x + feedback v), D the moving delay, is written out as its first 8 terms: D x + feedback D D x + ...
     """
     swept = (1.0 + oscillator(len(samples), rate, frequency, phase)) / 2
     delay = (0.0005 + depth * swept) * rate

@@ -1,8 +1,7 @@
 """The twelve classes of IDMT-SMT-Audio-Effects: which effect each is, and within which ranges its parameters are drawn.
 
-The ranges are ours: those usual for guitar, delays within the table of delay-based effects in Zölzer (ed.), DAFX, 2nd edition,
-chapter 2. IDMT's own plug-in settings (three an effect) are listed in the set's PDF, of which only its standard tremolo could be
-checked (sine, 6 Hz, full depth; the data set's list G73-00000-3341-568.xml, as kept in mirdata's tests): it lies inside ours.
+The ranges are ours, those usual for guitar. IDMT's own plug-in settings stand in the set's PDF and XML lists, of which only its
+"standard tremolo" could be read (sine, 6 Hz, level 100%: list G73-00000-3341-568, kept in mirdata's tests); ours include it.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ def reverb(samples: Samples, rate: int, *, decay: float, predelay: float, dampin
     """
     response = np.concatenate([np.zeros(round(predelay * rate)), _response(rate, decay, damping, room)])
     wet = fftconvolve(samples, response)[: len(samples)]
-    return np.sqrt(1 - mix) * samples + np.sqrt(mix) * wet
+    return np.asarray(np.sqrt(1 - mix) * samples + np.sqrt(mix) * wet)
 
 
 def _response(rate: int, decay: float, damping: float, room: float) -> Samples:

@@ -32,4 +32,4 @@ def delayed(samples: Samples, delay: Samples | float) -> Samples:
 
 def oscillator(count: int, rate: int, frequency: float, phase: float) -> Samples:
     """A sine, float [count] in -1..1; `frequency` in hertz, `phase` in turns."""
-    return np.sin(2 * np.pi * (np.arange(count) * (frequency / rate) + phase))
+    return np.asarray(np.sin(2 * np.pi * (np.arange(count) * (frequency / rate) + phase)))

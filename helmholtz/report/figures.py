@@ -85,6 +85,7 @@ def convergence(report: Report, table: Sequence[Row]) -> Picture | Undrawn:
     if not any(cell.epochs_to_converge.n for cell in cells):
         return Undrawn("convergence", title, NO_MEANS)
     rising = sum(cell.not_converged for cell in cells)
+    budget = report.experiment["training"]["epochs"]
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
@@ -99,7 +100,7 @@ def convergence(report: Report, table: Sequence[Row]) -> Picture | Undrawn:
 
     hollow = (
         f" Hollow dots: {rising} {'trial was' if rising == 1 else 'trials were'} still rising when the budget of "
-        f"{report.experiment['training']['epochs']} epochs ended, so their values, and the means they enter, are lower bounds."
+        f"{budget} epoch{'' if budget == 1 else 's'} ended, so their values, and the means they enter, are lower bounds."
         if rising
         else " All trials converged within the budget."
     )

@@ -49,7 +49,11 @@ def _is_published(store: Store, analysis: str) -> bool:
     try:
         mark = json.loads(store.read_bytes(_MARK))
         files = mark["files"] if mark["analysis"] == analysis else {}
-        return bool(files) and all(store.exists(key) and _digest(store, key) == digest for key, digest in files.items())
+        return (
+            bool(files)
+            and any(store.list("tensorboard/summary"))
+            and all(store.exists(key) and _digest(store, key) == digest for key, digest in files.items())
+        )
     except (ValueError, KeyError, TypeError, AttributeError):
         return False  # no mark of ours
 

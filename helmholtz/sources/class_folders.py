@@ -26,7 +26,7 @@ from helmholtz.sources.folders import TOO_LARGE, File, Folder, open_folder
 from helmholtz.sources.selection import select_classes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 SPLIT_FOLDERS: dict[str, Split] = {
     "train": "train",
@@ -59,23 +59,23 @@ class ClassFolders:
         layout = _layout(folder, cls._expected())
         found = sorted({name for parent, _ in layout for name in _class_folders(folder, parent)})
         if len(found) < 2:
-            raise SourceError(
-                f"{folder.uri}: holds {len(found)} class folders{_quoted(found)}, at least 2 needed: {cls._expected()}"
-            )
+            holds = f"{len(found)} class folder{'' if len(found) == 1 else 's'}{_quoted(found)}"
+            raise SourceError(f"{folder.uri}: holds {holds}, at least 2 needed: {cls._expected()}")
         wanted = None if classes is None else tuple(map(_composed, classes))
         return cls(folder, select_classes(found, wanted, folder.uri), layout, group)
 
     @classmethod
     def _expected(cls) -> str:
-        return f"expected one folder of {cls.medium} files a class, or train and test (and validation) folders that hold such folders"
+        what = f"one folder of {cls.medium} files a class"
+        return f"expected {what}, or train and test (and validation) folders that hold such folders"
 
     @property
     def description(self) -> str:
         return f"{self.medium} files in {len(self.classes)} class folders of {self.folder.uri}"
 
     def records(self) -> Iterator[SourceRecord | Rejected]:
-        rejected, listed = _parted(self._listed())
-        failed, hashed = _parted(digested(self.folder, listed))
+        rejected, listed = parted(self._listed())
+        failed, hashed = parted(digested(self.folder, listed))
         yield from rejected
         yield from failed
         yield from without_copies(hashed)
@@ -87,6 +87,9 @@ class ClassFolders:
     def _listed(self) -> Iterator[SourceRecord | Rejected]:
         """Every file of the medium, with the object store's digest or none yet."""
         for parent, split in self.layout:
+            for file in self.folder.files(parent, deep=False):
+                if has_extension(file.key, self.extensions):
+                    yield Rejected(file.key, "not in a class folder")
             for name, places in sorted(_class_folders(self.folder, parent).items()):
                 if name in self.classes:
                     label = self.classes.index(name)
@@ -219,7 +222,8 @@ def _rank(record: SourceRecord) -> int:
     return -1 if record.split is None else SPLITS.index(record.split)
 
 
-def _parted(found: Iterator[SourceRecord | Rejected]) -> tuple[list[Rejected], list[SourceRecord]]:
+def parted(found: Iterable[SourceRecord | Rejected]) -> tuple[list[Rejected], list[SourceRecord]]:
+    """Those set aside, and the others."""
     rejected: list[Rejected] = []
     records: list[SourceRecord] = []
     for item in found:

@@ -45,8 +45,8 @@ class Folder(Protocol):
     def subfolders(self, key: str) -> list[str]:
         """Names of the folders directly in the subfolder `key` ("" for the folder itself), sorted."""
 
-    def files(self, key: str) -> list[File | Rejected]:
-        """Every file below the subfolder `key`, at any depth, sorted by path; Rejected for those that can't be used."""
+    def files(self, key: str, *, deep: bool = True) -> list[File | Rejected]:
+        """Every file below the subfolder `key`, at any depth unless not `deep`, by path; Rejected for those of no use."""
 
     def digest(self, file: File) -> str:
         """Digest of the file's content; equal digests mean equal content. Raises BadRecord if it can't be read."""
@@ -68,7 +68,7 @@ def open_folder(path: str) -> Folder:
     local = Path(path.removeprefix("file://")).expanduser().absolute()
     if not local.is_dir():
         problem = "is a file, not a folder" if local.exists() else "no such folder"
-        raise SourceError(f"{local}: {problem}; dataset.path must name a folder with one folder of images a class")
+        raise SourceError(f"{local}: {problem}; dataset.path must name the folder that holds the data")
     return LocalFolder(str(local))
 
 
@@ -81,16 +81,16 @@ class LocalFolder:
     def subfolders(self, key: str) -> list[str]:
         return [entry.name for entry in _scan(Path(self.uri, key)) if _is_folder(entry)]
 
-    def files(self, key: str) -> list[File | Rejected]:
+    def files(self, key: str, *, deep: bool = True) -> list[File | Rejected]:
         found: list[File | Rejected] = []
         pending = [(key, frozenset[tuple[int, int]]())]
         while pending:
             folder, above = pending.pop()
             for entry in _scan(Path(self.uri, folder)):
-                below = f"{folder}/{entry.name}"
+                below = f"{folder}/{entry.name}" if folder else entry.name
                 if not _is_folder(entry):
                     found.append(_described(entry, below))
-                elif (identity := _identity(entry)) not in above:
+                elif deep and (identity := _identity(entry)) not in above:
                     pending.append((below, above | {identity}))
         return sorted(found, key=lambda file: file.key)
 
@@ -173,10 +173,11 @@ class GsFolder:
                 pass
             return sorted(PurePosixPath(prefix).name for prefix in listing.prefixes)
 
-    def files(self, key: str) -> list[File | Rejected]:
+    def files(self, key: str, *, deep: bool = True) -> list[File | Rejected]:
         base = _prefix(self.prefix, "")
         with explained(self.uri):
-            blobs = self._client().list_blobs(self.bucket, prefix=_prefix(self.prefix, key))
+            delimiter = None if deep else "/"
+            blobs = self._client().list_blobs(self.bucket, prefix=_prefix(self.prefix, key), delimiter=delimiter)
             # Composite objects have no MD5, and a CRC-32C is too short to tell objects apart.
             return [
                 _object(
@@ -230,10 +231,10 @@ class S3Folder:
             found = [entry["Prefix"] for page in self._pages(key, "/") for entry in page.get("CommonPrefixes", ())]
             return sorted(PurePosixPath(prefix).name for prefix in found)
 
-    def files(self, key: str) -> list[File | Rejected]:
+    def files(self, key: str, *, deep: bool = True) -> list[File | Rejected]:
         base = _prefix(self.prefix, "")
         with explained(self.uri):
-            entries = [entry for page in self._pages(key, "") for entry in page.get("Contents", ())]
+            entries = [entry for page in self._pages(key, "" if deep else "/") for entry in page.get("Contents", ())]
             return [_object(e["Key"].removeprefix(base), e["Size"], "etag:" + e["ETag"].strip('"')) for e in entries]
 
     def digest(self, file: File) -> str:
