@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helmholtz import compress as compress_module
 from helmholtz.compress import compress
 from helmholtz.dataset import index_dataset, read_records
 from helmholtz.errors import HelmholtzError, SourceError, StorageError
@@ -297,9 +296,18 @@ def test_a_failing_task_says_why_in_one_sentence(tmp_path: Path, pictures: Path,
     assert "while running" not in str(error.value)
 
 
-def test_compress_module_does_not_import_beam_when_nothing_is_to_do() -> None:
-    source = Path(compress_module.__file__).read_text()
-    assert "import apache_beam" not in source
+def test_beam_is_not_imported_when_nothing_is_to_do(tmp_path: Path, pictures: Path) -> None:
+    run(tmp_path / "root", experiment(pictures))
+    (tmp_path / "experiment.json").write_text(experiment(pictures).to_json())
+    program = (
+        "import sys; from pathlib import Path; from tests.test_compress import run;"
+        "from helmholtz.experiment import Experiment;"
+        "run(Path(sys.argv[1]), Experiment.model_validate_json(Path(sys.argv[2]).read_text()));"
+        "print('apache_beam' in sys.modules)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "root"), str(tmp_path / "experiment.json")]
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_memory_stays_flat_from_10_000_to_60_000_pictures(tmp_path: Path) -> None:
