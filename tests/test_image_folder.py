@@ -87,7 +87,7 @@ def test_files_of_formats_we_cannot_read_are_not_overlooked(tmp_path):
     [
         ({}, "holds no folders"),
         ({"1.jpg": b"x"}, "holds no folders"),
-        ({"cat/1.jpg": b"x"}, r"holds 1 class folders \('cat'\), at least 2 needed"),
+        ({"cat/1.jpg": b"x"}, r"holds 1 class folder \('cat'\), at least 2 needed"),
         (PETS | {"bird/notes.txt": b"x"}, r"/bird: no image in this class folder \(1 other files, ignored\).*\.jpg"),
         ({"train/cat/1.jpg": b"x"}, r"split folders \('train'\)"),
         ({"val/cat/1.jpg": b"x", "test/cat/1.jpg": b"x"}, r"split folders \('test', 'val'\)"),
