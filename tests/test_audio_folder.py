@@ -97,7 +97,7 @@ def test_damaged_files_are_listed_and_left_to_the_codec(tmp_path):
     [
         ({}, "no such folder"),
         ({"1.wav": b"x"}, "holds no folders; expected one folder of audio files a class"),
-        ({"cat/1.wav": b"x"}, r"holds 1 class folders \('cat'\), at least 2 needed"),
+        ({"cat/1.wav": b"x"}, r"holds 1 class folder \('cat'\), at least 2 needed"),
         ({"cat/1.wav": b"x", "dog/1.jpg": b"x"}, r"dog: no audio in this class folder \(1 other files, ignored\).*\.wav"),
     ],
 )
