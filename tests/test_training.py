@@ -416,7 +416,7 @@ def test_a_corrupt_shard_trains_nothing(store: LocalStore, monkeypatch: pytest.M
 def test_a_manifest_of_another_level_is_refused(store: LocalStore) -> None:
     here = Path(store.uri, level_folder("d", "jpeg-420", 25))
     Path(store.uri, level_folder("d", "jpeg-420", "none")).rename(here)
-    with pytest.raises(ShardError, match="describes d/jpeg-420/none"):
+    with pytest.raises(StorageError, match="describes data/d/jpeg-420/none"):
         run_cell(store, experiment(), "d", "A", 25)
 
 

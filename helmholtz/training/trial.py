@@ -65,6 +65,8 @@ def run_cell(
     codec = open_codec(experiment).identity
     cell = [Trial(dataset, codec, level, architecture, seed, experiment.training) for seed in range(experiment.seeds)]
     results = {trial.seed: result for trial in cell if (result := finished_result(store, trial)) is not None}
+    for result in results.values():
+        _log.info("%s: kept", result.trial)
     missing = [trial for trial in cell if trial.seed not in results]
     if missing:
         device = _prepare_tensorflow(threads)
