@@ -182,3 +182,14 @@ def test_estimates_hold_no_nan(values: list[float]) -> None:
     assert all(math.isfinite(value) for value in numbers(found))
     if found.low is not None:
         assert found.low <= found.mean <= found.high
+
+
+def test_adding_seeds_until_a_level_passes_raises_the_error_as_the_documentation_says() -> None:
+    random = np.random.default_rng(5)
+    runs = 1_500
+    losses = random.normal(-MARGIN, 0.003, (runs, 20))
+
+    def passes(row: np.ndarray) -> bool:
+        return any(compare(25, list(row[:n]), 0, MARGIN, CONFIDENCE).verdict == "non-inferior" for n in (3, 5, 8, 12, 20))
+
+    assert sum(passes(row) for row in losses) / runs == pytest.approx(0.15, abs=0.03)
