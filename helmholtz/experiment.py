@@ -15,8 +15,6 @@ from helmholtz.levels import NONE, Level, parse_level, sort_key
 
 T = TypeVar("T")
 
-ARCHITECTURES = ("A", "B", "C", "D", "E", "F")
-
 
 def _whole(value: object) -> object:
     if isinstance(value, (bool, str)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
@@ -45,7 +46,7 @@ def command(name: str, levels: tuple[str, ...], as_json: bool) -> None:  # noqa:
     for row in rows:
         parts = [
             f"{bits['lost']:.3f} bits lost, {bits['left']:.3f} left {ACCOUNTINGS[accounting]}"
-            for accounting, bits in row["bits"].items()  # type: ignore[attr-defined]
+            for accounting, bits in row["bits"].items()
         ]
         click.echo(f"jpeg quality {row['level']}: Q = {row['Q']:.2f}; {'; '.join(parts) or 'lossless'}")
 
@@ -59,6 +60,6 @@ def _level(codec: Codec, text: str) -> Level:
     return level
 
 
-def _row(codec: Codec, level: Level) -> dict[str, object]:
+def _row(codec: Codec, level: Level) -> dict[str, Any]:
     bits = {accounting: {"lost": b.lost, "left": b.left} for accounting, b in codec.bits(level).items()}
     return {"level": level, "Q": codec.quantisation(level), "bits": bits}
