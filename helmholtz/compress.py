@@ -121,6 +121,8 @@ def _merge(store: Store, index: DatasetIndex, codec: Codec, level: Level) -> Lev
                 "delete that folder and run again"
             )
     parts = [part for split in by_split.values() for part in split]
+    samples = sum(part.samples for part in parts)
+    coded_rates = _sum_counts(part.coded_rates for part in parts)
     rejected = [*read_rejected(store, index), *(entry for part in parts for entry in part.rejected)]
     return LevelManifest(
         dataset=index.fingerprint,
@@ -129,6 +131,9 @@ def _merge(store: Store, index: DatasetIndex, codec: Codec, level: Level) -> Lev
         level=level,
         quantisation=codec.quantisation(level),
         sample=codec.sample,
+        payload_bits_per_sample=sum(part.coded_bits for part in parts) / samples if samples else 0.0,
+        bitrate=sum(part.bitrates for part in parts) / sum(coded_rates.values()) if coded_rates else None,
+        coded_rates=coded_rates,
         classes=index.classes,
         splits={split: _totals(split_parts) for split, split_parts in by_split.items()},
         rejected=tuple(sorted(rejected, key=lambda entry: entry.key)),

@@ -7,6 +7,7 @@ read by `helmholtz.experiment_file`.
 
 from __future__ import annotations
 
+import typing
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -46,6 +47,26 @@ Architecture = Literal["A", "B", "C", "D", "E", "F"]
 Architectures = Annotated[tuple[Architecture, ...], Field(min_length=1), AfterValidator(_unique)]
 
 
+Kind = Literal["photographs", "cifar10", "image-folder", "plucked-strings", "guitar-effects", "audio-folder", "idmt"]
+AUDIO_KINDS = frozenset({"plucked-strings", "guitar-effects", "audio-folder", "idmt"})
+_BUILT_IN = frozenset({"photographs", "plucked-strings"})
+_FOLDERS = frozenset({"image-folder", "audio-folder", "guitar-effects"})
+
+# Keys below `dataset` that have a meaning for some kinds only.
+_TAKEN_BY: dict[str, frozenset[str]] = {
+    "path": frozenset(typing.get_args(Kind)) - _BUILT_IN,
+    "group": _FOLDERS,
+    "download": frozenset({"cifar10"}),
+    "notes": frozenset({"plucked-strings"}),
+    "effects_seed": frozenset({"plucked-strings", "guitar-effects"}),
+    "part": frozenset({"idmt"}),
+}
+
+# What the reference trains with, where it isn't what `Training` says: Adadelta as Keras had it, batches of 50, no augmentation.
+_AUDIO_TRAINING = {"optimizer": "adadelta", "batch_size": 50, "augment": False, "input_size": None}
+_ADADELTA = {"learning_rate": 1.0, "momentum": 0.0, "decay": 0.0}
+
+
 class Section(BaseModel):
     """Base of all sections: unknown keys are errors, and values never change."""
 
@@ -55,8 +76,8 @@ class Section(BaseModel):
 class Dataset(Section):
     """The labelled records, and how they are split, once, before any compression."""
 
-    kind: Literal["photographs", "cifar10", "image-folder"]
-    path: str | None = None  # a folder or URI; photographs needs none
+    kind: Kind
+    path: str | None = None  # a folder or URI; photographs and plucked-strings need none
     limit: Whole | None = Field(None, ge=1)  # training records used, balanced over classes; None: all
     classes: Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(_unique)] | None = None  # None: all
     validation: float = Field(0.1, gt=0, lt=0.9)  # share of the training data that chooses the epoch
@@ -67,11 +88,17 @@ class Dataset(Section):
     max_pixels: Whole = Field(64_000_000, ge=1)  # larger images are set aside, not decoded
     shards: Whole = Field(8, ge=1, le=10_000)  # TFRecord files of the training split; the others in proportion
     download: bool = False  # cifar10: fetch the archive when `path` doesn't hold it
+    notes: Whole = Field(60, ge=3, le=10_000)  # plucked-strings: how many, each in every class
+    effects_seed: Whole = Field(0, ge=0)  # plucked-strings and guitar-effects: another number, other effect parameters
+    part: Literal["guitar", "bass", "chords"] = "guitar"  # idmt: which of its subsets
 
     @model_validator(mode="after")
-    def _path_where_needed(self) -> Self:
-        if self.kind != "photographs" and self.path is None:
+    def _keys_have_a_meaning(self) -> Self:
+        if self.kind not in _BUILT_IN and self.path is None:
             raise ValueError(f"kind {self.kind} needs path: the folder or URI that holds the data")
+        for key, kinds in _TAKEN_BY.items():
+            if self.kind not in kinds and getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"{key}: kind {self.kind} takes none; remove it (it is for {', '.join(sorted(kinds))})")
         return self
 
 
@@ -79,6 +106,14 @@ class Jpeg(Section):
     """Settings of the JPEG codec beside the level."""
 
     subsampling: Literal["4:2:0", "4:2:2", "4:4:4"] = "4:2:0"  # of the chrominance planes; Pillow's default
+
+
+class Mp3(Section):
+    """Settings of the MP3 codec beside the level."""
+
+    reference_bitrate: Whole = Field(128, ge=8, le=320)  # kbit/s at which Q is 0
+    # Every clip is cut, or padded with silence, to so many seconds. Shorter ones leave nothing behind the networks' pooling.
+    seconds: float = Field(2.0, ge=0.6, le=600)
 
 
 class Combination(Section):
@@ -89,16 +124,26 @@ class Combination(Section):
 
 
 class Training(Section):
-    """The training budget and its optimiser: the reference's (REFERENCE: SGD, Nesterov 0.9, decay 1e-6 an update)."""
+    """The training budget and its optimiser: the reference's (SGD, Nesterov 0.9, decay 1e-6 an update).
+
+    These are the defaults for images; an experiment with audio fills in those of the reference's audio half.
+    """
 
     epochs: Whole = Field(30, ge=1, le=100_000)
     batch_size: Whole = Field(128, ge=1, le=1_000_000)
+    optimizer: Literal["sgd", "adadelta"] = "sgd"
     learning_rate: float = Field(0.01, gt=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
+    momentum: float = Field(0.9, ge=0, lt=1)  # Nesterov's; of sgd
     decay: float = Field(1e-6, ge=0)  # learning rate is divided by 1 + decay * updates
-    augment: bool = True  # shifts of +-10% on both axes and horizontal flips
-    input_size: Whole = Field(32, ge=8, le=1024)  # pixels: decoded images are resized to input_size x input_size
+    augment: bool = True  # images: shifts of +-10% on both axes and horizontal flips
+    input_size: Whole | None = Field(32, ge=8, le=1024)  # images: pixels that decoded ones are resized to, on both sides
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
+
+    @model_validator(mode="after")
+    def _momentum_is_sgds(self) -> Self:
+        if self.optimizer != "sgd" and self.momentum:
+            raise ValueError(f"momentum: optimizer {self.optimizer} has none; remove it, or use optimizer sgd")
+        return self
 
 
 class Analysis(Section):
@@ -131,8 +176,9 @@ class Experiment(Section):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")] = "experiment"
     description: str = ""
     dataset: Dataset
-    codec: Literal["jpeg"] = "jpeg"
+    codec: Literal["jpeg", "mp3"] = "jpeg"  # mp3 for a data set of audio
     jpeg: Jpeg = Jpeg()
+    mp3: Mp3 = Mp3()
     levels: Levels
     architectures: Architectures = ("A",)
     also: tuple[Combination, ...] = ()
@@ -141,6 +187,38 @@ class Experiment(Section):
     analysis: Analysis = Analysis()
     beam: Beam = Beam()
     resources: Resources = Resources()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_the_reference(cls, tree: Any) -> Any:
+        """Defaults that depend on other keys, so that a resolved experiment says all that it does."""
+        if not isinstance(tree, dict) or not isinstance(tree.get("dataset"), dict):
+            return tree
+        training = tree.get("training", {})
+        audio = tree["dataset"].get("kind") in AUDIO_KINDS
+        if audio and isinstance(training, dict):
+            training = _AUDIO_TRAINING | training
+        if isinstance(training, dict) and training.get("optimizer") == "adadelta":
+            training = _ADADELTA | training
+        return {"codec": "mp3" if audio else "jpeg", **tree, "training": training}
+
+    @model_validator(mode="after")
+    def _codec_is_the_mediums(self) -> Self:
+        medium, codec = ("audio", "mp3") if self.dataset.kind in AUDIO_KINDS else ("images", "jpeg")
+        if self.codec != codec:
+            raise ValueError(f"codec: {self.codec} is not for {medium}, which dataset.kind {self.dataset.kind} is; use {codec}")
+        for name, default in (("jpeg", Jpeg()), ("mp3", Mp3())):
+            if self.codec != name and getattr(self, name) != default:
+                raise ValueError(f"{name}: codec is {self.codec}; remove these settings")
+        if medium == "audio" and self.training.augment:
+            raise ValueError("training.augment: there is none for audio; remove it")
+        if (self.training.input_size is None) != (medium == "audio"):
+            raise ValueError(
+                "training.input_size: spectrograms aren't resized; remove it"
+                if medium == "audio"
+                else "training.input_size: images need one, a number of pixels"
+            )
+        return self
 
     @model_validator(mode="after")
     def _levels_are_the_codecs(self) -> Self:

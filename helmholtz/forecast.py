@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,9 +12,12 @@ from helmholtz.codecs import open_codec
 from helmholtz.codecs.base import Prepared
 from helmholtz.dataset import DatasetIndex, preview
 from helmholtz.errors import BadRecord, SourceError
-from helmholtz.experiment import Experiment
+from helmholtz.experiment import Experiment, Training
 from helmholtz.levels import Level
 from helmholtz.sources import open_source
+
+if TYPE_CHECKING:
+    from helmholtz.training.inputs import Inputs
 
 SAMPLE = 200  # records encoded at every level to predict its bytes
 TRIED = 256  # records trained on to time this machine
@@ -83,10 +86,11 @@ def _levels(experiment: Experiment, index: DatasetIndex, keys: list[str]) -> tup
 def _training(experiment: Experiment, index: DatasetIndex) -> tuple[float, float]:
     """(multiply-accumulates, seconds) of all training and testing; the rate is that of a short training on noise, here."""
     from helmholtz.training.architectures import build, multiply_accumulates
+    from helmholtz.training.inputs import open_inputs
 
-    size, medium = experiment.training.input_size, open_codec(experiment).medium
+    inputs, medium = open_inputs(experiment), open_codec(experiment).medium
     models = {
-        name: build(medium, name, (size, size, 3), len(index.classes))
+        name: build(medium, name, inputs.shape, len(index.classes))
         for name in dict.fromkeys(architecture for architecture, _ in experiment.combinations)
     }
     a_pass = {name: multiply_accumulates(model) for name, model in models.items()}
@@ -94,17 +98,17 @@ def _training(experiment: Experiment, index: DatasetIndex) -> tuple[float, float
     records = epochs * (index.records["train"] + TESTED * index.records["validation"]) + TESTED * index.records["test"]
     work = sum(3.0 * a_pass[architecture] * records * experiment.seeds for architecture, _ in experiment.combinations)
     timed = next(iter(models))
-    return work, work * _seconds_a_record(models[timed], experiment, len(index.classes)) / (3 * a_pass[timed])
+    return work, work * _seconds_a_record(models[timed], inputs, experiment.training, len(index.classes)) / (3 * a_pass[timed])
 
 
-def _seconds_a_record(model: Any, experiment: Experiment, classes: int) -> float:
+def _seconds_a_record(model: Any, inputs: Inputs, training: Training, classes: int) -> float:
     from helmholtz.training.data import Records, TrainingData
     from helmholtz.training.loop import fit
 
-    size, count = experiment.training.input_size, max(TRIED, experiment.training.batch_size)
+    count = max(TRIED, training.batch_size)
     random = np.random.default_rng(0)
-    images = random.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
-    noise = Records(images, random.integers(0, classes, count, dtype=np.int32))
-    one = Records(images[:1], noise.labels[:1])
-    training = experiment.training.model_copy(update={"epochs": 2})
-    return fit(model, TrainingData(noise, one, one), training, 0).train_seconds / (2 * count)
+    content = random.integers(0, 256, (count, *inputs.shape), dtype=np.uint8).astype(inputs.dtype.as_numpy_dtype)
+    noise = Records(content, random.integers(0, classes, count, dtype=np.int32))
+    one = Records(content[:1], noise.labels[:1])
+    short = training.model_copy(update={"epochs": 2})
+    return fit(model, TrainingData(noise, one, one), inputs, short, 0).train_seconds / (2 * count)

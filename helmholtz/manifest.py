@@ -54,6 +54,9 @@ class LevelManifest(Model):
     level: Level
     quantisation: float  # relative, 0..1
     sample: str  # "pixel"
+    payload_bits_per_sample: float  # measured: entropy-coded content alone, without headers and tables
+    bitrate: float | None = None  # audio: kbit/s realised, mean over the records
+    coded_rates: dict[str, int] = Field(default_factory=dict)  # audio: Hz at which the codec coded -> records
     classes: tuple[str, ...]
     splits: dict[Split, SplitEntry]
     rejected: tuple[RejectedEntry, ...]
@@ -71,12 +74,6 @@ class LevelManifest(Model):
     def source_bytes(self) -> int:
         """Bytes the same records take in the source."""
         return sum(split.source_bytes for split in self.splits.values())
-
-    @property
-    def bits_per_sample(self) -> float:
-        """Measured entropy-coded bits per sample, all splits."""
-        samples = sum(split.samples for split in self.splits.values())
-        return sum(split.coded_bits for split in self.splits.values()) / samples
 
 
 def level_folder(dataset: str, codec: str, level: Level) -> str:

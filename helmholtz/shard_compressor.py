@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
+from pydantic import Field
 
 from helmholtz.codecs import open_codec
 from helmholtz.codecs.base import Codec, Prepared
@@ -20,7 +19,7 @@ from helmholtz.levels import NONE, Level
 from helmholtz.manifest import RejectedEntry, ShardEntry, level_folder
 from helmholtz.shards import ShardWriter
 from helmholtz.sources import open_source
-from helmholtz.sources.base import Raw, Source, Split
+from helmholtz.sources.base import Source, Split
 from helmholtz.storage import Store
 from helmholtz.stored import Model
 
@@ -38,6 +37,8 @@ class ShardPart(Model):
     rejected: tuple[RejectedEntry, ...]
     double_compressed: int
     source_levels: dict[str, int]
+    bitrates: float = 0.0  # audio: sum over the records, kbit/s
+    coded_rates: dict[str, int] = Field(default_factory=dict)  # audio: Hz -> records
     notes: dict[str, int]
     versions: dict[str, str]
 
@@ -82,23 +83,13 @@ class ShardCompressor:
 
     def _encode(self, record: ListedRecord, outputs: list[_Output]) -> None:
         try:
-            raw = self._source.load(record.key)
-            if not _unchanged(raw, record):
-                raise BadRecord("changed since it was listed")
-            prepared = self._codec.prepare(raw)
+            prepared = self._codec.prepare(self._source.load(record.key, record.digest))
         except BadRecord as error:
             for output in outputs:
                 output.rejected.append(RejectedEntry(key=record.key, reason=error.reason))
             return
         for output in outputs:
             output.add(record, prepared, self._codec)
-
-
-def _unchanged(raw: Raw, record: ListedRecord) -> bool:
-    if ":" in record.digest:  # an object store's own digest, checked by its client on download
-        return True
-    content = np.ascontiguousarray(raw).data if isinstance(raw, np.ndarray) else raw
-    return hashlib.blake2b(content, digest_size=16).hexdigest() == record.digest
 
 
 @dataclass
@@ -116,8 +107,10 @@ class _Output:
     samples: int = 0
     source_bytes: int = 0
     double_compressed: int = 0
+    bitrates: float = 0.0
     rejected: list[RejectedEntry] = field(default_factory=list)
     source_levels: Counter[str] = field(default_factory=Counter)
+    coded_rates: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -134,6 +127,9 @@ class _Output:
         self.per_class[record.label] += 1
         self.payload_bytes += len(payload.data)
         self.coded_bits += payload.coded_bits
+        if payload.bitrate is not None:
+            self.bitrates += payload.bitrate
+            self.coded_rates[str(payload.coded_rate)] += 1
         self.samples += prepared.count
         self.source_bytes += record.nbytes
         source_level = prepared.source_level
@@ -154,6 +150,8 @@ class _Output:
             rejected=tuple(self.rejected),
             double_compressed=self.double_compressed,
             source_levels=dict(self.source_levels),
+            bitrates=self.bitrates,
+            coded_rates=dict(self.coded_rates),
             notes=dict(self.notes),
             versions=versions,
         )

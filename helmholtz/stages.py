@@ -140,7 +140,8 @@ def compress(root: str, plan_id: str) -> list[dict[str, str]]:
     store = open_store(root)
     planned = read_plan(store, plan_id)
     for level, manifest in compress_levels(store, planned.experiment, read_index(store, planned.dataset)).items():
-        print(f"level {level}: {manifest.payload_bytes} bytes, {manifest.bits_per_sample:.3f} bits per {manifest.sample}")
+        bits = manifest.payload_bits_per_sample
+        print(f"level {level}: {manifest.payload_bytes} bytes, {bits:.3f} bits per {manifest.sample}")
     wanted = trials(planned.experiment, planned.dataset, open_codec(planned.experiment).identity)
     lacking = [trial for trial in wanted if finished_result(store, trial) is None]
     print(f"{len(lacking)} of {len(wanted)} trials to train, the others are kept")

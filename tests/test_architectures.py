@@ -30,6 +30,42 @@ def test_parameter_counts_are_the_papers(name: str, count: int) -> None:
     assert build("image", name, (32, 32, 3), 10).count_params() == count
 
 
+AUDIO_PARAMETERS = {"A": 101_412, "B": 170_436, "C": 427_492, "D": 808_356, "E": 824_868, "F": 3_715_460}
+
+
+@pytest.mark.parametrize(("name", "count"), AUDIO_PARAMETERS.items())
+def test_audio_parameter_counts_are_the_references(name: str, count: int) -> None:
+    model = build("audio", name, (96, 173, 1), 12)
+    assert model.count_params() == count
+    assert sum(np.prod(weight.shape) for weight in model.non_trainable_weights if weight.ndim == 1) - _seeds(model) == 188
+
+
+def _seeds(model: object) -> int:
+    """Entries of the dropout layers' seed states, which Keras counts among the weights that aren't trained."""
+    return sum(int(np.prod(v.shape)) for v in model.non_trainable_variables if v.dtype == "uint32")  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", AUDIO_PARAMETERS)
+def test_the_shortest_clip_is_enough_for_every_audio_architecture(name: str) -> None:
+    model = build("audio", name, (96, 1 + round(0.6 * 44_100) // 512, 1), 12)
+    logits = model(np.random.default_rng(0).normal(-40, 20, (3, 96, 52, 1)).astype(np.float32))
+    assert logits.shape == (3, 12)
+    assert np.isfinite(logits).all()
+
+
+def test_audio_layers_are_the_references() -> None:
+    model = build("audio", "C", (96, 173, 1), 12)
+    kinds = [type(layer).__name__ for layer in model.layers]
+    loop = ["Conv2D", "MaxPooling2D", "Dropout"]
+    stem = ["Conv2D", "BatchNormalization", "ReLU"]
+    assert kinds == [*stem, *loop * 3, "Flatten", "Dense", "Dropout", "Dense", "Dropout", "Dense"]
+    assert [layer.rate for layer in model.layers if type(layer).__name__ == "Dropout"] == [0.5, 0.5, 0.5, 0.6, 0.6]
+    activations = [layer.activation.__name__ for layer in model.layers if type(layer).__name__ in ("Conv2D", "Dense")]
+    assert activations == ["linear", "elu", "elu", "elu", "elu", "elu", "linear"]
+    assert model.layers[1].axis == 1  # a mean and a variance for each frequency band
+    assert model.layers[2].output.shape == (None, 94, 171, 32)
+
+
 @pytest.mark.parametrize(("name", "count"), WORK.items())
 def test_multiply_accumulates_by_hand(name: str, count: int) -> None:
     assert multiply_accumulates(build("image", name, (32, 32, 3), 10)) == count
@@ -91,8 +127,8 @@ def test_layers_of_equal_shape_start_differently_and_within_glorots_bound() -> N
 def test_unknown_names_say_what_there_is() -> None:
     with pytest.raises(TrainingError, match=r"'G' is not an architecture for image: use one of A, B, C, D, E, F"):
         build("image", "G", (32, 32, 3), 10)
-    with pytest.raises(TrainingError, match="no architectures for audio; there are some for image"):
-        build("audio", "A", (96, 173, 1), 12)
+    with pytest.raises(TrainingError, match=r"'a' is not an architecture for audio"):
+        build("audio", "a", (96, 173, 1), 12)
 
 
 def test_a_trial_is_importable_without_tensorflow() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helmholtz.errors import BadRecord, ExperimentError, HelmholtzError, SourceError
+from helmholtz.errors import BadRecord, HelmholtzError, SourceError
 from helmholtz.experiment import Dataset
 from helmholtz.sources import cifar10 as module
 from helmholtz.sources import cifar10_archive
@@ -150,11 +150,6 @@ def test_classes_picks_a_subset_in_the_files_order(tmp_path):
     assert {int(r.key.split("#")[1]) % 10 for r in records if isinstance(r, SourceRecord) and r.label == 1} == {9}
     with pytest.raises(SourceError, match=r"no class 'cow'.*'airplane'"):
         opened(tmp_path, classes=("cow", "cat"))
-
-
-def test_group_has_no_meaning(tmp_path):
-    with pytest.raises(ExperimentError, match=r"dataset\.group"):
-        opened(write(tmp_path, content()), group="x")
 
 
 @pytest.mark.parametrize(

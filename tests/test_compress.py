@@ -80,9 +80,9 @@ def test_a_record_is_read_once_for_all_levels(tmp_path: Path, pictures: Path, mo
     loads: list[str] = []
     load = ImageFolder.load
 
-    def counted(self: ImageFolder, key: str) -> Raw:
+    def counted(self: ImageFolder, key: str, digest: str | None = None) -> Raw:
         loads.append(key)
-        return load(self, key)
+        return load(self, key, digest)
 
     monkeypatch.setattr(ImageFolder, "load", counted)
     run(tmp_path, experiment(pictures, levels=["none", 90, 50, 25, 5, 1]))

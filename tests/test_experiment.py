@@ -32,6 +32,68 @@ def test_the_papers_image_experiment() -> None:
     assert len(experiment.combinations) == 24
 
 
+AUDIO = "dataset: {kind: plucked-strings}\nlevels: [none, 32, 8]\n"
+
+
+def test_audio_is_trained_as_in_the_reference() -> None:
+    experiment = parse_experiment(AUDIO)
+    assert experiment.codec == "mp3"
+    training = experiment.training
+    assert (training.optimizer, training.learning_rate, training.batch_size, training.augment) == ("adadelta", 1.0, 50, False)
+    sgd = parse_experiment(AUDIO + "training: {optimizer: sgd}").training
+    assert (sgd.optimizer, sgd.learning_rate, sgd.momentum, sgd.batch_size) == ("sgd", 0.01, 0.9, 50)
+    images = parse_experiment(GOOD).training
+    assert (images.optimizer, images.learning_rate, images.batch_size, images.augment) == ("sgd", 0.01, 128, True)
+
+
+@pytest.mark.parametrize("more", ["", "training: {optimizer: sgd}", "mp3: {seconds: 1.5, reference_bitrate: 320}"])
+def test_a_resolved_audio_experiment_reads_back_the_same(more: str) -> None:
+    experiment = parse_experiment(AUDIO + more)
+    assert Experiment.model_validate_json(experiment.to_json()) == experiment
+    assert parse_experiment(yaml.safe_dump(as_tree(experiment))) == experiment
+
+
+def test_the_papers_audio_experiment() -> None:
+    experiment = load_experiment("guitar-mp3", ["dataset.path=notes"])
+    assert experiment.levels == ("none", 128, 96, 64, 32, 16, 8)
+    at_32 = {a for a, level in experiment.combinations if level == 32}
+    assert at_32 == set("ABCDEF")
+    elsewhere = {(a, level) for a, level in experiment.combinations if level != 32}
+    assert elsewhere == {(a, level) for a in "AC" for level in experiment.levels if level != 32}
+    assert (experiment.seeds, experiment.training.epochs, experiment.training.batch_size) == (5, 200, 50)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (AUDIO + "codec: jpeg", ["codec: jpeg is not for audio", "use mp3"]),
+        (GOOD + "codec: mp3", ["codec: mp3 is not for images", "use jpeg"]),
+        (AUDIO + "jpeg: {subsampling: '4:4:4'}", ["jpeg: codec is mp3"]),
+        (GOOD + "mp3: {seconds: 1}", ["mp3: codec is jpeg"]),
+        (AUDIO + "mp3: {seconds: 0.5}", ["mp3.seconds", "0.6", "0.5"]),
+        (AUDIO + "mp3: {seconds: .nan}", ["mp3.seconds"]),
+        (AUDIO + "mp3: {reference_bitrate: 0}", ["mp3.reference_bitrate", "8"]),
+        (AUDIO + "training: {augment: true}", ["training.augment: there is none for audio"]),
+        (AUDIO + "training: {input_size: 32}", ["training.input_size: spectrograms aren't resized"]),
+        (GOOD + "training: {input_size: null}", ["training.input_size: images need one"]),
+        (AUDIO + "training: {momentum: 0.9}", ["momentum: optimizer adadelta has none"]),
+        ("dataset: {kind: plucked-strings}\nlevels: [none, 144]", ["levels: 144 is not an MP3 bitrate", "128, 160"]),
+        ("dataset: {kind: idmt}\nlevels: [none, 8]", ["idmt needs path"]),
+        ("dataset: {kind: idmt, path: x, part: drums}\nlevels: [none, 8]", ["dataset.part", "'guitar'", "'drums'"]),
+        ("dataset: {kind: idmt, path: x, group: x}\nlevels: [none, 8]", ["group: kind idmt takes none", "audio-folder"]),
+        ("dataset: {kind: cifar10, path: x, group: x}\nlevels: [none, 8]", ["group: kind cifar10 takes none"]),
+        ("dataset: {kind: photographs, path: x}\nlevels: [none, 8]", ["path: kind photographs takes none"]),
+        ("dataset: {kind: photographs, notes: 9}\nlevels: [none, 8]", ["notes: kind photographs takes none"]),
+        ("dataset: {kind: plucked-strings, notes: 2}\nlevels: [none, 8]", ["dataset.notes", "3"]),
+    ],
+)
+def test_what_has_no_meaning_for_the_medium_is_refused(text: str, says: list[str]) -> None:
+    with pytest.raises(ExperimentError) as error:
+        parse_experiment(text)
+    for part in says:
+        assert part in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -254,7 +254,7 @@ def test_what_cant_be_used_is_set_aside(raw: bytes | np.ndarray, reason: str) ->
 
 @pytest.mark.parametrize("payload", [b"", b"fLaC", b"junk" * 100, flac(pluck(1))[:30], flac(np.zeros((50, 2), np.int16))])
 def test_what_is_no_payload_is_refused(payload: bytes) -> None:
-    with pytest.raises(ValueError, match=r"\w"):
+    with pytest.raises(BadRecord, match=r"\w"):
         CODEC.decode(payload)
 
 
@@ -266,7 +266,7 @@ def test_a_damaged_payload_is_decoded_to_its_length_or_refused(draw: st.DataObje
         payload[draw.draw(st.integers(0, len(payload) - 1))] = draw.draw(st.integers(0, 255))
     try:
         decoded = CODEC.decode(bytes(payload[: draw.draw(st.integers(0, len(payload)))]))
-    except ValueError:
+    except BadRecord:
         return
     assert decoded.shape == (88_200,)
 
@@ -294,14 +294,6 @@ def test_identity_names_every_setting() -> None:
     codecs = [Mp3Codec(), Mp3Codec(seconds=1.0), Mp3Codec(seconds=1 / 3), Mp3Codec(reference_bitrate=320)]
     assert len({codec.identity for codec in codecs}) == len(codecs)
     assert CODEC.identity == "mp3-cbr-88200-ref128"
-
-
-@pytest.mark.parametrize("settings_", [{"seconds": 0.0}, {"seconds": -1.0}, {"seconds": math.nan}, {"seconds": 1e9}])
-def test_settings_that_cant_be(settings_: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="length of a clip"):
-        Mp3Codec(**settings_)  # type: ignore[arg-type]  # only `seconds`
-    with pytest.raises(ValueError, match="bitrate"):
-        Mp3Codec(reference_bitrate=0)
 
 
 def test_pickles_and_names_its_libraries() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helmholtz.errors import BadRecord, ExperimentError, SourceError
+from helmholtz.errors import BadRecord, SourceError
 from helmholtz.experiment import Dataset
 from helmholtz.sources import photographs
 from helmholtz.sources.photographs import Photographs
@@ -101,12 +101,6 @@ def test_classes_picks_photographs():
         source.load("chelsea/0-0")
     with pytest.raises(SourceError, match=r"photographs: no class 'moon'.*'astronaut'"):
         opened(classes=("rocket", "moon"))
-
-
-@pytest.mark.parametrize("option", ["path", "group"])
-def test_options_without_meaning_here_are_errors(option):
-    with pytest.raises(ExperimentError, match=rf"dataset\.{option}"):
-        opened(**{option: "x"})
 
 
 @pytest.mark.parametrize(

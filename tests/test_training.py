@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,8 @@ from helmholtz.storage import LocalStore
 from helmholtz.training import loop, trial
 from helmholtz.training.architectures import build
 from helmholtz.training.data import Records, TrainingData
+from helmholtz.training.image_inputs import ImageInputs
+from helmholtz.training.inputs import Inputs
 from helmholtz.training.loop import EpochMetrics, FitResult, fit
 from helmholtz.training.trial import event_key, progress_key, run_cell
 from helmholtz.trials import Trial
@@ -54,7 +57,7 @@ def tiny_data(strength: float = 30) -> TrainingData:
 
 def fitted(training: Training = TINY, seed: int = 0, data: TrainingData | None = None) -> tuple[FitResult, list[np.ndarray]]:
     model = build("image", "A", (SIDE, SIDE, 3), CLASSES, seed=seed, precision=training.precision)
-    return fit(model, data or tiny_data(), training, seed), model.get_weights()
+    return fit(model, data or tiny_data(), ImageInputs(SIDE), training, seed), model.get_weights()
 
 
 # --- the loop ---
@@ -64,7 +67,7 @@ def test_it_learns() -> None:
     calls: list[tuple[int, EpochMetrics]] = []
     model = build("image", "A", (SIDE, SIDE, 3), CLASSES)
     training = Training(epochs=12, batch_size=4, learning_rate=0.01, input_size=SIDE)
-    result = fit(model, tiny_data(), training, 0, lambda *call: calls.append(call))
+    result = fit(model, tiny_data(), ImageInputs(SIDE), training, 0, lambda *call: calls.append(call))
     assert result.status == "complete"
     assert result.test_accuracy is not None
     assert result.test_accuracy > 0.8  # chance is 0.33
@@ -82,11 +85,11 @@ def test_the_model_keeps_the_best_epochs_weights_and_is_tested_with_them() -> No
     model = build("image", "A", (SIDE, SIDE, 3), CLASSES)
     snapshots: list[list[np.ndarray]] = []
     training = TINY.model_copy(update={"epochs": 5})
-    result = fit(model, data, training, 0, lambda *_: snapshots.append(model.get_weights()))
+    result = fit(model, data, ImageInputs(SIDE), training, 0, lambda *_: snapshots.append(model.get_weights()))
     assert result.best_epoch is not None
     for kept, best in zip(model.get_weights(), snapshots[result.best_epoch - 1], strict=True):
         np.testing.assert_array_equal(kept, best)
-    logits = model(data.test.images.numpy().astype(np.float32) / 255, training=False).numpy()
+    logits = model(data.test.inputs.numpy().astype(np.float32) / 255, training=False).numpy()
     labels = data.test.labels.numpy()
     assert result.test_accuracy == np.mean(logits.argmax(1) == labels)
     shifted = logits - logits.max(1, keepdims=True)
@@ -137,7 +140,7 @@ def test_one_step_is_sgd_with_nesterov_momentum_and_decay() -> None:
     for update, numbers in enumerate(full.numpy()):
         model.set_weights(weights)
         with tf.GradientTape() as tape:
-            batch = tf.cast(tf.gather(data.train.images, numbers), tf.float32) / 255
+            batch = tf.cast(tf.gather(data.train.inputs, numbers), tf.float32) / 255
             logits = tf.cast(model(batch), tf.float64)
             truth = tf.one_hot(tf.gather(data.train.labels, numbers), CLASSES, dtype=tf.float64)
             loss = -tf.reduce_mean(tf.reduce_sum(truth * tf.nn.log_softmax(logits), 1))
@@ -147,9 +150,26 @@ def test_one_step_is_sgd_with_nesterov_momentum_and_decay() -> None:
         weights = [w + 0.9 * v - rate * g for w, v, g in zip(weights, velocity, gradients, strict=True)]
 
     model.set_weights(start)
-    fit(model, data, training, 0)
+    fit(model, data, ImageInputs(SIDE), training, 0)
     for got, expected in zip(model.get_weights(), weights, strict=True):
         np.testing.assert_allclose(got, expected, atol=2e-6)
+
+
+def test_adadelta_is_the_references() -> None:
+    """Zeiler 2012, algorithm 1, with the reference's rate 1, rho 0.95 and epsilon 1e-7, on two updates of a quadratic."""
+    training = Training(optimizer="adadelta", learning_rate=1.0, momentum=0.0, decay=0.0)
+    optimizer = loop._optimizer(training)
+    weight = tf.Variable([3.0, -0.5])
+    optimizer.build([weight])
+    expected, squares, steps = np.array([3.0, -0.5]), np.zeros(2), np.zeros(2)
+    for _ in range(2):
+        gradient = 2 * expected
+        optimizer.apply([tf.constant(gradient, tf.float32)], [weight])
+        squares = 0.95 * squares + 0.05 * gradient**2
+        step = -np.sqrt(steps + 1e-7) / np.sqrt(squares + 1e-7) * gradient
+        steps = 0.95 * steps + 0.05 * step**2
+        expected = expected + step
+    np.testing.assert_allclose(weight.numpy(), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("batch_size", [7, 60, 64])
@@ -160,18 +180,20 @@ def test_any_batch_size_sees_every_record_once(batch_size: int) -> None:
     for layer in model.layers:
         if hasattr(layer, "rate"):
             layer.rate = 0
-    result = fit(model, data, training, 0)  # weights stand still and nothing is random: the training pass is an evaluation
-    expected = loop._evaluation(model)(data.train)
+    result = fit(
+        model, data, ImageInputs(SIDE), training, 0
+    )  # weights stand still and nothing is random: the training pass is an evaluation
+    expected = loop._evaluation(model, ImageInputs(SIDE))(data.train)
     assert (result.curves.train_loss[0], result.curves.train_accuracy[0]) == pytest.approx(expected, rel=1e-5)
 
 
 def test_evaluation_does_not_depend_on_its_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     records = tiny_data().train
     model = build("image", "A", (SIDE, SIDE, 3), CLASSES)
-    whole = loop._evaluation(model)(records)
+    whole = loop._evaluation(model, ImageInputs(SIDE))(records)
     for size in (7, 20, 60):
         monkeypatch.setattr(loop, "EVALUATION_BATCH", size)
-        assert loop._evaluation(model)(records) == pytest.approx(whole, rel=1e-6)
+        assert loop._evaluation(model, ImageInputs(SIDE))(records) == pytest.approx(whole, rel=1e-6)
 
 
 def test_divergence_ends_a_trial_without_reading_the_test_set() -> None:
@@ -201,13 +223,13 @@ def test_the_test_set_is_read_once_and_decides_nothing() -> None:
             return len(self.labels)
 
         @property
-        def images(self) -> tf.Tensor:
+        def inputs(self) -> tf.Tensor:
             self.reads += 1
             return self._images
 
     data = tiny_data()
-    test = Counted(data.test.images, data.test.labels)
-    inverted = Counted(255 - data.test.images, data.test.labels)
+    test = Counted(data.test.inputs, data.test.labels)
+    inverted = Counted(255 - data.test.inputs, data.test.labels)
     (result, weights), (other, same) = (
         fitted(data=TrainingData(data.train, data.validation, records))  # type: ignore[arg-type]
         for records in (test, inverted)
@@ -256,6 +278,7 @@ def make_level(store: LocalStore, level: Level, strength: float) -> None:
         level=level,
         quantisation=0,
         sample="pixel",
+        payload_bits_per_sample=1,
         classes=("red", "green", "blue"),
         splits=splits,
         rejected=(),
@@ -289,9 +312,9 @@ def _trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Seeds, as they are trained from here on."""
     seeds: list[int] = []
 
-    def counting(model: object, data: TrainingData, training: Training, seed: int, on_epoch: Callable[..., None]) -> FitResult:
+    def counting(model: object, data: TrainingData, inputs: Inputs, training: Training, seed: int, *more: Any) -> FitResult:
         seeds.append(seed)
-        return fit(model, data, training, seed, on_epoch)
+        return fit(model, data, inputs, training, seed, *more)
 
     monkeypatch.setattr(loop, "fit", counting)
     return seeds
@@ -438,7 +461,9 @@ def test_threads_need_a_process_of_their_own(store: LocalStore) -> None:
         run_cell(store, experiment(), "d", "A", "none", threads=1 + tf.config.threading.get_intra_op_parallelism_threads())
 
 
-def _instant(model: object, data: TrainingData, training: Training, seed: int, on_epoch: Callable[..., None]) -> FitResult:
+def _instant(
+    model: object, data: TrainingData, inputs: Inputs, training: Training, seed: int, on_epoch: Callable[..., None]
+) -> FitResult:
     """A fit that only reports."""
     metrics = EpochMetrics(1.0, 0.5, 1.0, 0.5)
     for epoch in range(1, training.epochs + 1):

@@ -17,7 +17,8 @@ from helmholtz.shards import ShardWriter
 from helmholtz.sources.base import SPLITS, Split
 from helmholtz.storage import LocalStore
 from helmholtz.training import data
-from helmholtz.training.data import augment, decode_image, load_level, load_split, stage
+from helmholtz.training.data import load_level, load_split, stage
+from helmholtz.training.image_inputs import ImageInputs, augment, decode_image
 
 Record = tuple[str, int, bytes]
 
@@ -71,6 +72,7 @@ def make_level(store: LocalStore, records: int = 6) -> LevelManifest:
         level="none",
         quantisation=0,
         sample="pixel",
+        payload_bits_per_sample=1,
         classes=("a", "b"),
         splits=splits,
         rejected=(),
@@ -113,25 +115,25 @@ def test_records_come_in_the_order_of_the_shards(tmp_path: Path) -> None:
 
     shards = [[(f"{i}", i % 3, slow_or_quick(i)) for i in range(start, start + 300)] for start in (0, 300)]
     paths, entry = write_shards(tmp_path, "train", shards, classes=3)
-    records = load_split(paths, entry, "image", 8)
+    records = load_split(paths, entry, ImageInputs(8))
     np.testing.assert_array_equal(records.labels, [i % 3 for i in range(600)])
     for i in (0, 1, 299, 300, 599):
-        np.testing.assert_array_equal(records.images[i], np.asarray(picture(8, 8, i)))
-    assert records.images.dtype == tf.uint8
+        np.testing.assert_array_equal(records.inputs[i], np.asarray(picture(8, 8, i)))
+    assert records.inputs.dtype == tf.uint8
     assert records.labels.dtype == tf.int32
     assert len(records) == 600
 
 
 def test_an_empty_shard_among_others(tmp_path: Path) -> None:
     paths, entry = write_shards(tmp_path, "train", [[], [("a", 1, png())], []])
-    assert load_split(paths, entry, "image", 8).images.shape == (1, 8, 8, 3)
+    assert load_split(paths, entry, ImageInputs(8)).inputs.shape == (1, 8, 8, 3)
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (16, 48), (5, 9)])
 def test_other_sizes_are_resized_after_decoding(tmp_path: Path, shape: tuple[int, int]) -> None:
     image = picture(*shape)
     paths, entry = write_shards(tmp_path, "train", [[("k", 0, encoded(image, format="PNG"))]])
-    got = np.asarray(load_split(paths, entry, "image", 16).images[0], np.int32)
+    got = np.asarray(load_split(paths, entry, ImageInputs(16)).inputs[0], np.int32)
     pillow = np.asarray(image.resize((16, 16), Image.Resampling.BILINEAR), np.int32)  # antialiased, in fixed point
     assert got.shape == (16, 16, 3)
     assert np.abs(got - pillow).max() <= 1
@@ -149,7 +151,7 @@ def test_other_sizes_are_resized_after_decoding(tmp_path: Path, shape: tuple[int
 def test_counts_are_the_manifests(tmp_path: Path, change: Callable[[SplitEntry], SplitEntry], message: str) -> None:
     paths, entry = write_shards(tmp_path, "train", [[("a", 0, png()), ("b", 1, png())]] * 2)
     with pytest.raises(ShardError, match=message):
-        load_split(paths, change(entry), "image", 8)
+        load_split(paths, change(entry), ImageInputs(8))
 
 
 @pytest.mark.parametrize("label", [-1, 2**40])
@@ -164,27 +166,21 @@ def test_labels_out_of_range(tmp_path: Path, label: int) -> None:
         writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
     entry = write_shards(tmp_path / "other", "train", [[("k", 0, png())]])[1]
     with pytest.raises(ShardError, match="label"):
-        load_split([path], entry, "image", 8)
+        load_split([path], entry, ImageInputs(8))
 
 
 @pytest.mark.parametrize("payload", [b"", b"nonsense", png()[:60], encoded(picture(32, 32), format="JPEG")[:300]])
 def test_a_payload_that_does_not_decode_names_its_record(tmp_path: Path, payload: bytes) -> None:
     paths, entry = write_shards(tmp_path, "train", [[("a", 0, png())], [("b", 1, png()), ("c", 1, payload)]])
     with pytest.raises(ShardError, match=r"train-00001-of-00002.tfrecord: record 1 can't be read .*delete"):
-        load_split(paths, entry, "image", 8)
+        load_split(paths, entry, ImageInputs(8))
 
 
 def test_a_truncated_shard_is_refused_while_reading(tmp_path: Path) -> None:
     paths, entry = write_shards(tmp_path, "train", [[("a", 0, png()), ("b", 1, png())]])
     paths[0].write_bytes(paths[0].read_bytes()[:-10])
     with pytest.raises(ShardError, match="record 1 can't be read"):
-        load_split(paths, entry, "image", 8)
-
-
-def test_audio_has_no_decoder_yet(tmp_path: Path) -> None:
-    paths, entry = write_shards(tmp_path, "train", [[("a", 0, png())]])
-    with pytest.raises(TrainingError, match="no decoder for audio"):
-        load_split(paths, entry, "audio", 8)
+        load_split(paths, entry, ImageInputs(8))
 
 
 def test_stage_fetches_and_verifies(store: LocalStore, tmp_path: Path) -> None:
@@ -218,7 +214,7 @@ def test_a_damaged_shard_is_named(store: LocalStore, tmp_path: Path, damage: Cal
     shard = manifest.splits["validation"].shards[1].name
     damage(Path(store.uri, level_folder("d", "jpeg-420", "none"), shard))
     with pytest.raises(ShardError, match=rf"{shard}: .*{message}.*; delete this level's manifest.json and run again"):
-        load_level(store, manifest, 8)
+        load_level(store, manifest, ImageInputs(8))
     assert not list(Path(store.uri, ".tmp").iterdir())  # nothing staged is left behind
 
 
@@ -232,16 +228,16 @@ def test_a_shards_name_stays_in_its_folder(store: LocalStore, tmp_path: Path, na
 
 
 def test_a_level_is_loaded_whole(store: LocalStore) -> None:
-    level = load_level(store, make_level(store, 7), 8)
+    level = load_level(store, make_level(store, 7), ImageInputs(8))
     assert [len(records) for records in (level.train, level.validation, level.test)] == [7, 7, 7]
-    np.testing.assert_array_equal(level.train.images[0], np.asarray(picture(8, 8, 0)))
+    np.testing.assert_array_equal(level.train.inputs[0], np.asarray(picture(8, 8, 0)))
 
 
 def test_a_split_without_records_is_refused(store: LocalStore) -> None:
     manifest = make_level(store)
     splits = {"train": manifest.splits["train"]}
     with pytest.raises(TrainingError, match="no validation and no test records"):
-        load_level(store, manifest.model_copy(update={"splits": splits}), 8)
+        load_level(store, manifest.model_copy(update={"splits": splits}), ImageInputs(8))
 
 
 def test_what_does_not_fit_in_memory_is_refused(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,9 +245,9 @@ def test_what_does_not_fit_in_memory_is_refused(store: LocalStore, monkeypatch: 
     needed = 3 * 6 * 8 * 8 * 3
     monkeypatch.setattr(data, "available_memory", lambda: needed * 2)
     with pytest.raises(TrainingError, match=f"takes {needed:,} bytes decoded at 8x8, .* lower training.input_size"):
-        load_level(store, manifest, 8)
+        load_level(store, manifest, ImageInputs(8))
     monkeypatch.setattr(data, "available_memory", lambda: needed * 3)
-    load_level(store, manifest, 8)
+    load_level(store, manifest, ImageInputs(8))
 
 
 def test_available_memory_is_plausible() -> None:

@@ -37,6 +37,8 @@ class Encoded:
 
     data: bytes
     coded_bits: int
+    bitrate: float | None = None  # audio: kbit/s realised
+    coded_rate: int | None = None  # audio: Hz at which the codec coded it
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,8 @@ class Codec(Protocol):
     name: ClassVar[str]  # "jpeg"
     medium: ClassVar[Medium]
     sample: ClassVar[str]  # what one sample is, for people: "pixel"
-    scale: ClassVar[str]  # what the level number is, for people: "quality"
+    scale: ClassVar[str]  # what the level number is, for people: "quality", "bitrate (kbit/s)"
+    passes_through: ClassVar[bool]  # whether none hands on the files of a compressed source as they are
 
     @property
     def identity(self) -> str:
@@ -61,6 +64,9 @@ class Codec(Protocol):
 
     def check(self, level: Level) -> None:
         """Raises ValueError, saying what is allowed, if the codec has no such level."""
+
+    def label(self, level: int) -> str:
+        """The level for people: "quality 25", "32 kbit/s"."""
 
     def quantisation(self, level: Level) -> float:
         """Relative quantisation Q in 0..1, the x axis of every figure; 0 for ``none``."""
@@ -73,6 +79,9 @@ class Codec(Protocol):
 
     def encode(self, record: Prepared, level: Level) -> Encoded:
         """The record at `level`; ``none`` is lossless."""
+
+    def decode(self, payload: bytes) -> Any:
+        """What `encode` wrote, as the samples that a trainer sees, before any resizing. Raises BadRecord if it is damaged."""
 
     def versions(self) -> dict[str, str]:
         """Names and versions of the libraries that write the payloads."""

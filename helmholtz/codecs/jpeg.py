@@ -33,6 +33,7 @@ class JpegCodec:
     medium: ClassVar[Medium] = "image"
     sample: ClassVar[str] = "pixel"
     scale: ClassVar[str] = "quality"
+    passes_through: ClassVar[bool] = True
 
     @property
     def identity(self) -> str:
@@ -47,6 +48,10 @@ class JpegCodec:
         """Raises ValueError unless `level` is ``none`` or a quality in 1..100."""
         if level != NONE and not 1 <= level <= 100:
             raise ValueError(f"{level} is not a JPEG quality: use none or 1 to 100")
+
+    def label(self, level: int) -> str:
+        """For example ``quality 25``."""
+        return f"quality {level}"
 
     def quantisation(self, level: Level) -> float:
         """``(100 - q) / 100``, the x axis of the paper's figures; 0 for ``none``, and for 100 too."""
@@ -97,6 +102,12 @@ class JpegCodec:
         data = _jpeg_encoder()(record.samples, level=level, subsampling=self._factors)
         start = data.index(_SCAN_HEADER) + 14
         return Encoded(data, 8 * coded_bytes(data, start, len(data) - 2))
+
+    def decode(self, payload: bytes) -> Any:
+        """uint8 [height, width, 3]."""
+        from helmholtz.images import decode
+
+        return decode(payload, self.max_pixels).samples
 
     def versions(self) -> dict[str, str]:
         """Versions of imagecodecs and the libraries in it that write the payloads, and of Pillow, which reads the sources."""

@@ -51,13 +51,8 @@ class Mp3Codec:
     name: ClassVar[str] = "mp3"
     medium: ClassVar[Medium] = "audio"
     sample: ClassVar[str] = "frame"
-    scale: ClassVar[str] = "kbit/s"
-
-    def __post_init__(self) -> None:
-        if not 1 / SAMPLE_RATE <= self.seconds <= MAX_SECONDS:
-            raise ValueError(f"{self.seconds} seconds is no length of a clip: use more than 0 and at most {MAX_SECONDS:g}")
-        if self.reference_bitrate < 1:
-            raise ValueError(f"{self.reference_bitrate} is no bitrate: use a whole number of kbit/s, such as 128")
+    scale: ClassVar[str] = "bitrate (kbit/s)"
+    passes_through: ClassVar[bool] = False
 
     @property
     def frames(self) -> int:
@@ -73,6 +68,10 @@ class Mp3Codec:
         """Raises ValueError unless `level` is ``none`` or one of BITRATES."""
         if level != NONE and level not in CODED_RATES:
             raise ValueError(f"{level} is not an MP3 bitrate: use none or one of {', '.join(map(str, BITRATES))} kbit/s")
+
+    def label(self, level: int) -> str:
+        """For example ``32 kbit/s``."""
+        return f"{level} kbit/s"
 
     def quantisation(self, level: Level) -> float:
         """``1 - bitrate / reference_bitrate``, the x axis of the paper's figures; 0 for ``none``.
@@ -113,22 +112,24 @@ class Mp3Codec:
         """
         if level == NONE:
             data = _flac(record.samples)
-            return Encoded(data, 8 * (len(data) - _flac_metadata_bytes(data)))
+            bits = 8 * (len(data) - _flac_metadata_bytes(data))
+            return Encoded(data, bits, bitrate=bits / (1000 * self.seconds), coded_rate=SAMPLE_RATE)
         self.check(level)
         data = _mp3(record.samples, level)
-        return Encoded(data, read_stream(data).coded_bits)
+        stream = read_stream(data)
+        return Encoded(data, stream.coded_bits, bitrate=stream.bitrate, coded_rate=stream.sample_rate)
 
     def decode(self, payload: bytes) -> Samples:
         """The clip in `payload`, as `encode` wrote it: int16 [frames], mono, 44.1 kHz, aligned with the original.
 
-        Raises ValueError if it isn't one: damaged, or not mono.
+        Raises BadRecord if it isn't one.
         """
         import soundfile
 
         try:
             with soundfile.SoundFile(io.BytesIO(payload)) as file:
                 if file.channels != 1 or file.samplerate not in CODED_RATES.values():
-                    raise ValueError(f"{file.channels} channels at {file.samplerate} Hz instead of a mono clip")
+                    raise BadRecord("not a mono clip of this codec")
                 if file.format == "FLAC":
                     return fit(file.read(self.frames, "int16"), self.frames)[0]
                 wanted = math.ceil(self.frames * file.samplerate / SAMPLE_RATE)
@@ -136,7 +137,7 @@ class Mp3Codec:
                 # Cut before resampling: the delay is a whole number of samples only at the coded rate.
                 return fit(to_int16(resample(wave, file.samplerate)), self.frames)[0]
         except soundfile.SoundFileError as error:
-            raise ValueError("not an MP3 or FLAC file") from error
+            raise BadRecord("not an MP3 or FLAC file") from error
 
     def versions(self) -> dict[str, str]:
         """Versions of lameenc, of the LAME in it, and of the libraries that read the sources and write FLAC."""

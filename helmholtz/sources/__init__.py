@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from helmholtz.experiment import Dataset
 
 
+def _path(dataset: Dataset) -> str:
+    return str(dataset.path)  # the experiment has been checked: kinds that need a path have one
+
+
 def open_source(dataset: Dataset) -> Source:
     """The source that the experiment names. Raises SourceError if it isn't there."""
     if dataset.kind == "cifar10":
@@ -20,6 +24,22 @@ def open_source(dataset: Dataset) -> Source:
         from helmholtz.sources.image_folder import ImageFolder
 
         return ImageFolder.open(dataset)
+    if dataset.kind == "audio-folder":
+        from helmholtz.sources.audio_folder import AudioFolder
+
+        return AudioFolder.open(_path(dataset), dataset.classes, dataset.group)
+    if dataset.kind == "guitar-effects":
+        from helmholtz.sources.guitar_effects import GuitarEffects
+
+        return GuitarEffects.open(_path(dataset), dataset.classes, dataset.effects_seed, dataset.group)
+    if dataset.kind == "plucked-strings":
+        from helmholtz.sources.plucked_strings import PluckedStrings
+
+        return PluckedStrings.open(dataset.classes, dataset.notes, dataset.effects_seed)
+    if dataset.kind == "idmt":
+        from helmholtz.sources.idmt import Idmt
+
+        return Idmt.open(_path(dataset), dataset.classes, dataset.part)
     from helmholtz.sources.photographs import Photographs
 
     return Photographs.open(dataset)

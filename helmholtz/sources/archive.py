@@ -6,7 +6,6 @@ An archive may itself be a member of another one, if it is stored there uncompre
 from __future__ import annotations
 
 import functools
-import hashlib
 import io
 import os
 import struct
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from helmholtz.errors import BadRecord, SourceError
 from helmholtz.sources import folders
-from helmholtz.sources.base import Rejected
+from helmholtz.sources.base import Rejected, content_digest
 from helmholtz.sources.folders import TOO_LARGE, File
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ class ZipFolder:
         return sorted(map(_described, wanted), key=lambda file: file.key)
 
     def digest(self, file: File) -> str:
-        return hashlib.blake2b(self.read(file.key), digest_size=16).hexdigest()
+        return content_digest(self.read(file.key))
 
     def read(self, key: str) -> bytes:
         archive = self._archive()

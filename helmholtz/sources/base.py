@@ -6,17 +6,21 @@ of the raw content, and which split a record goes to, is decided elsewhere, the 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
 
+from helmholtz.errors import BadRecord
+
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 Raw = bytes | np.ndarray
-"""A record as the source stores it: the bytes of a media file, or decoded samples (uint8 [height, width, 3] for images)."""
+"""A record as the source stores it: the bytes of a media file, or samples (images: uint8 [height, width, 3]; audio: int16
+[frames], mono at 44.1 kHz)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,7 @@ class SourceRecord:
 
     key: str  # unique in the source and stable, e.g. "cat/001.jpg" or "data_batch_1.bin#17"
     label: int  # index into the source's `classes`
-    digest: str  # hexadecimal digest of the content; equal digests mean equal content
+    digest: str  # of the content (`content_digest`), of an object store with ":" in it, or of what a clip is rendered from
     nbytes: int  # bytes this record takes as the source stores it
     group: str | None = None  # records of one group never stand on two sides of a split; None: its own digest
     split: Split | None = None  # the split the source itself prescribes, if any
@@ -56,5 +60,20 @@ class Source(Protocol):
     def records(self) -> Iterator[SourceRecord | Rejected]:
         """Every record once, in a stable order. Raises SourceError when the set as a whole can't be used."""
 
-    def load(self, key: str) -> Raw:
-        """The content of the record `key`. Raises BadRecord if that one is gone or unreadable."""
+    def load(self, key: str, digest: str | None = None) -> Raw:
+        """The content of the record `key`, the one that `digest` was listed with, if given.
+
+        Raises BadRecord if it is gone, unreadable or (where the digest tells) changed.
+        """
+
+
+def content_digest(raw: Raw) -> str:
+    """Hexadecimal BLAKE2b, 16 bytes, of the content: equal digests mean equal content."""
+    content = np.ascontiguousarray(raw).data if isinstance(raw, np.ndarray) else raw
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def check_unchanged(raw: Raw, digest: str | None) -> None:
+    """Raises BadRecord if `digest` is one of content, and of other content than `raw`."""
+    if digest is not None and ":" not in digest and content_digest(raw) != digest:
+        raise BadRecord("changed since it was listed")

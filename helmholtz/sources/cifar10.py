@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import functools
-import hashlib
 import os
 import shutil
 import tempfile
@@ -18,8 +17,8 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 import numpy as np
 
-from helmholtz.errors import BadRecord, ExperimentError, SourceError
-from helmholtz.sources.base import Rejected, SourceRecord, Split
+from helmholtz.errors import BadRecord, SourceError
+from helmholtz.sources.base import Rejected, SourceRecord, Split, check_unchanged, content_digest
 from helmholtz.sources.cifar10_archive import FILES, FOLDER, META, TEST_BATCH, TRAIN_BATCHES, download, unpack, unpack_to_cache
 from helmholtz.sources.selection import select_classes
 from helmholtz.storage import Store, is_remote, open_store
@@ -49,8 +48,6 @@ class Cifar10:
     @classmethod
     def open(cls, dataset: Dataset) -> Self:
         """Finds (or, with `dataset.download`, fetches) the files. Raises SourceError if one is missing or truncated."""
-        if dataset.group is not None:
-            raise ExperimentError("dataset.group: kind cifar10 takes none, its images come singly; remove it")
         uri = _locate(str(dataset.path), dataset.download)
         store = open_store(_folder(uri))
         for name in FILES:
@@ -73,11 +70,11 @@ class Cifar10:
                     if stored >= LABELS:
                         yield Rejected(key, f"label {stored} is not 0..9")
                     elif stored in label_of:
-                        digest = hashlib.blake2b(pixels[number].data, digest_size=16).hexdigest()
+                        digest = content_digest(pixels[number])
                         yield SourceRecord(key, label_of[stored], digest, RECORD_BYTES, split=split)
                 start += len(rows)
 
-    def load(self, key: str) -> NDArray[np.uint8]:
+    def load(self, key: str, digest: str | None = None) -> NDArray[np.uint8]:
         """uint8 [32, 32, 3]."""
         name, _, number = key.partition("#")
         if name not in BATCHES or not (number.isdecimal() and len(number) < 10):
@@ -89,6 +86,7 @@ class Cifar10:
         if not len(rows):
             raise BadRecord("record is gone")
         pixels: NDArray[np.uint8] = _interleaved(rows)[0]
+        check_unchanged(pixels, digest)
         return pixels
 
 

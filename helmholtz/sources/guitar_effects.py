@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Self
 
 from helmholtz.errors import SourceError
 from helmholtz.sources.audio_folder import EXTENSIONS
-from helmholtz.sources.base import Rejected, SourceRecord
+from helmholtz.sources.base import Rejected, SourceRecord, check_unchanged, content_digest
 from helmholtz.sources.class_folders import (
     check_group,
     digested,
@@ -32,7 +32,7 @@ from helmholtz.sources.class_folders import (
     without_copies,
 )
 from helmholtz.sources.folders import Folder, open_folder
-from helmholtz.sources.rendered import CLASSES, clips, parse_key
+from helmholtz.sources.rendered import CLASSES, clips, dry_digest, parse_key
 from helmholtz.sources.selection import select_classes
 
 if TYPE_CHECKING:
@@ -72,13 +72,14 @@ class GuitarEffects:
             else:
                 yield from clips(note.key, note.digest, note.group or note.digest, self.classes, self.seed)
 
-    def load(self, key: str) -> NDArray[np.int16]:
+    def load(self, key: str, digest: str | None = None) -> NDArray[np.int16]:
         """int16 [88200], mono, 44,100 Hz."""
         from helmholtz.effects.rendering import render
 
         note, name = parse_key(key, self.classes)
         data = self.folder.read(note)
-        return render(_decoded(data), name, self.seed, _content_key(data))
+        check_unchanged(data, None if digest is None else dry_digest(digest))
+        return render(_decoded(data), name, self.seed, content_digest(data))
 
     def _notes(self) -> Iterator[SourceRecord | Rejected]:
         """Every audio file, as a record of its own, before it is known in all classes."""
@@ -97,12 +98,6 @@ class GuitarEffects:
                 yield Rejected(file.key, reason)
             else:
                 yield SourceRecord(file.key, 0, file.digest or "", file.nbytes, group_of(self.group, file.key))
-
-
-def _content_key(data: bytes) -> str:
-    import hashlib
-
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def _decoded(data: bytes) -> NDArray[np.float64]:

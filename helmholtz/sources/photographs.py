@@ -9,7 +9,6 @@ sky behind the rocket) are no part of the set: there is no content in them to co
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib.util
 import re
 from dataclasses import dataclass
@@ -18,8 +17,8 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from helmholtz.errors import BadRecord, ExperimentError, SourceError
-from helmholtz.sources.base import Rejected, SourceRecord
+from helmholtz.errors import BadRecord, SourceError
+from helmholtz.sources.base import Rejected, SourceRecord, check_unchanged, content_digest
 from helmholtz.sources.selection import select_classes
 
 if TYPE_CHECKING:
@@ -52,10 +51,7 @@ class Photographs:
 
     @classmethod
     def open(cls, dataset: Dataset) -> Self:
-        """Raises SourceError if scikit-image isn't installed whole, ExperimentError for keys that have no meaning here."""
-        for option in ("path", "group"):
-            if getattr(dataset, option) is not None:
-                raise ExperimentError(f"dataset.{option}: kind photographs takes none; remove it, or use kind image-folder")
+        """Raises SourceError if scikit-image isn't installed whole."""
         classes = select_classes(tuple(PHOTOGRAPHS), dataset.classes, "photographs")
         for name in classes:
             _file(name)
@@ -74,11 +70,11 @@ class Photographs:
             for y, x in _corners(photograph.shape, PHOTOGRAPHS[name][1]):
                 patch = np.ascontiguousarray(photograph[y : y + PATCH, x : x + PATCH])
                 if _is_lively(patch):
-                    digest = hashlib.blake2b(patch.data, digest_size=16).hexdigest()
+                    digest = content_digest(patch)
                     group = f"{name}/block-{y // BLOCK}-{x // BLOCK}"
                     yield SourceRecord(f"{name}/{y}-{x}", label, digest, patch.nbytes, group)
 
-    def load(self, key: str) -> NDArray[np.uint8]:
+    def load(self, key: str, digest: str | None = None) -> NDArray[np.uint8]:
         """uint8 [32, 32, 3]."""
         match = re.fullmatch(r"(\w+)/([0-9]{1,5})-([0-9]{1,5})", key)
         if match is None or match[1] not in self.classes:
@@ -87,6 +83,7 @@ class Photographs:
         patch = np.ascontiguousarray(_photograph(match[1])[y : y + PATCH, x : x + PATCH])
         if patch.shape != (PATCH, PATCH, 3):
             raise BadRecord("outside the photograph")
+        check_unchanged(patch, digest)
         return patch
 
 

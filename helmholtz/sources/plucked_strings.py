@@ -56,7 +56,7 @@ class PluckedStrings:
             name = f"note-{number:04d}"
             yield from clips(name, f"{name} of plucked strings {_VERSION}", name, self.classes, self.seed)
 
-    def load(self, key: str) -> NDArray[np.int16]:
+    def load(self, key: str, digest: str | None = None) -> NDArray[np.int16]:  # noqa: ARG002  # made anew, it can't change
         """int16 [88200], mono, 44,100 Hz."""
         from helmholtz.effects.rendering import render
 

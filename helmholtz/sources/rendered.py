@@ -29,17 +29,22 @@ CLASSES = (
 
 
 def clips(note: str, content: str, group: str, classes: Sequence[str], seed: int) -> Iterator[SourceRecord]:
-    """One record a class for the note named `note`; `content` stands for its dry samples.
+    """One record a class for the note named `note`; `content` is the digest or name of its dry samples.
 
-    The digest is that of what makes the clip (dry note, class, seed, renderer), not of its samples: these may differ in the
-    last bit between machines, by the rounding of their mathematical library, and the digest must not.
+    The digest says what makes the clip (``<dry note>#<class, seed and renderer>``), not what its samples are: these may differ
+    in the last bit between machines, by the rounding of their mathematical library, and the digest must not.
     """
     from helmholtz.effects.rendering import FRAMES, VERSION
 
     for label, name in enumerate(classes):
-        made_of = "\0".join((content, name, str(seed), str(VERSION)))
-        digest = hashlib.blake2b(made_of.encode(), digest_size=16).hexdigest()
-        yield SourceRecord(f"{note}#{name}", label, digest, 2 * FRAMES, group)
+        how = "\0".join((name, str(seed), str(VERSION)))
+        digest = hashlib.blake2b(how.encode(), digest_size=8).hexdigest()
+        yield SourceRecord(f"{note}#{name}", label, f"{content}#{digest}", 2 * FRAMES, group)
+
+
+def dry_digest(digest: str) -> str:
+    """The dry note's part of a clip's digest."""
+    return digest.rpartition("#")[0]
 
 
 def parse_key(key: str, classes: Sequence[str]) -> tuple[str, str]:

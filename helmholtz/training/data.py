@@ -1,8 +1,9 @@
-"""Training data: a level's shards fetched and verified, decoded once into memory, and augmented in the graph."""
+"""Training data: a level's shards fetched and verified, and decoded once into memory."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +19,9 @@ from helmholtz.sources.base import SPLITS, Split
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from helmholtz.codecs.base import Medium
     from helmholtz.storage import Store
+    from helmholtz.training.inputs import Inputs
 
-SHIFT = 0.1  # largest shift, as a share of the image's side
 MEMORY_SHARE = 0.4  # of the available memory that a decoded level may take: twice that while its batches are joined
 _READ_BATCH = 256  # records
 _DOWNLOADS = 8  # at once
@@ -29,9 +29,9 @@ _DOWNLOADS = 8  # at once
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """One split, decoded: tensors `images`, uint8 [n, side, side, 3], and `labels`, int32 [n]."""
+    """One split, decoded: tensors `inputs`, [n, *shape] as `training.inputs` says, and `labels`, int32 [n]."""
 
-    images: Any
+    inputs: Any
     labels: Any
 
     def __len__(self) -> int:
@@ -47,17 +47,15 @@ class TrainingData:
     test: Records
 
 
-def load_level(store: Store, manifest: LevelManifest, input_size: int) -> TrainingData:
+def load_level(store: Store, manifest: LevelManifest, inputs: Inputs) -> TrainingData:
     """The whole level, verified and decoded. Raises ShardError or TrainingError as `stage` and `load_split` do."""
     empty = [split for split in SPLITS if split not in manifest.splits or not manifest.splits[split].records]
     if empty:
         raise TrainingError(f"level {manifest.level} has no {' and no '.join(empty)} records; change the split or add data")
-    _check_memory(manifest, input_size)
+    _check_memory(manifest, inputs)
     with store.scratch() as folder:
         paths = stage(store, manifest, folder)
-        return TrainingData(
-            *(load_split(paths[split], manifest.splits[split], manifest.medium, input_size) for split in SPLITS),
-        )
+        return TrainingData(*(load_split(paths[split], manifest.splits[split], inputs) for split in SPLITS))
 
 
 def stage(store: Store, manifest: LevelManifest, folder: Path) -> dict[Split, list[Path]]:
@@ -86,56 +84,29 @@ def stage(store: Store, manifest: LevelManifest, folder: Path) -> dict[Split, li
         return {split: list(pool.map(fetch, entry.shards)) for split, entry in manifest.splits.items()}
 
 
-def load_split(paths: Sequence[Path], split: SplitEntry, medium: Medium, input_size: int) -> Records:
-    """The records of a split, decoded, in the order of the shards; images of another size are resized (bilinear, antialiased).
+def load_split(paths: Sequence[Path], split: SplitEntry, inputs: Inputs) -> Records:
+    """The records of a split, decoded, in the order of the shards.
 
     Raises ShardError where the records aren't as many, per class, as the manifest's entry `split` says, or where one
-    can't be decoded; TrainingError for a medium that has no decoder.
+    can't be decoded.
     """
-    if medium != "image":
-        raise TrainingError(f"no decoder for {medium}; there is one for image")
     examples = tf.data.TFRecordDataset([str(path) for path in paths])
-    records = examples.map(lambda example: _parse(example, input_size), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    records = examples.map(lambda example: _parse(example, inputs), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    features = records.batch(_READ_BATCH).map(lambda samples, labels: (inputs.features(samples), labels))
     batches, done = [], 0
     try:
-        for batch in records.batch(_READ_BATCH).prefetch(2):
+        for batch in features.prefetch(2):
             batches.append(batch)
             done += len(batch[1])
             if done > split.records:
                 raise _damaged(_names(paths), f"more than {split.records} records")
     except tf.errors.OpError as error:
-        raise _first_bad(paths, input_size) from error
+        raise _first_bad(paths, inputs) from error
     if done != split.records:
         raise _damaged(_names(paths), f"{done} records instead of {split.records}")
     labels = tf.concat([batch_labels for _, batch_labels in batches], 0)
     _check_labels(labels.numpy(), split, paths)
-    return Records(tf.concat([batch_images for batch_images, _ in batches], 0), tf.cast(labels, tf.int32))
-
-
-def decode_image(payload: Any) -> Any:
-    """uint8 [height, width, 3] of a JPEG or PNG file: Pillow's pixels, exactly (its DCT and chrominance interpolation)."""
-    return tf.cond(
-        tf.io.is_jpeg(payload),
-        lambda: tf.io.decode_jpeg(payload, channels=3, dct_method="INTEGER_ACCURATE", fancy_upscaling=True),
-        lambda: tf.io.decode_png(payload, channels=3),
-    )
-
-
-def augment(images: Any, seed: Any) -> Any:
-    """`images` [n, side, side, channels], each shifted along both axes and, with probability 1/2, mirrored left to right.
-
-    Shifts are uniform in +-10% of the side, rounded to whole pixels; edges are replicated. That is Keras's
-    ImageDataGenerator (shift range 0.1, fill mode "nearest") with nearest-neighbour resampling; later versions of it
-    interpolate linearly, which blurs, and blur is what this method measures. `seed` (int32 [2]) alone decides.
-    """
-    count, side = tf.shape(images)[0], images.shape[1]
-    draws = tf.random.stateless_uniform([3, count], seed, alg="philox")
-    shifts = tf.cast(tf.round((2 * draws[:2] - 1) * SHIFT * side), tf.int32)
-    pixels = tf.range(side)[tf.newaxis]
-    rows = tf.clip_by_value(pixels + shifts[0][:, tf.newaxis], 0, side - 1)
-    columns = tf.clip_by_value(pixels + shifts[1][:, tf.newaxis], 0, side - 1)
-    columns = tf.where(draws[2][:, tf.newaxis] < 0.5, side - 1 - columns, columns)
-    return tf.gather(tf.gather(images, rows, axis=1, batch_dims=1), columns, axis=2, batch_dims=1)
+    return Records(tf.concat([batch_inputs for batch_inputs, _ in batches], 0), tf.cast(labels, tf.int32))
 
 
 def available_memory() -> int | None:
@@ -153,19 +124,11 @@ def available_memory() -> int | None:
     return min(limits, default=None)
 
 
-def _parse(example: Any, input_size: int) -> tuple[Any, Any]:
-    """(uint8 [input_size, input_size, 3], int64) of a serialised example."""
+def _parse(example: Any, inputs: Inputs) -> tuple[Any, Any]:
+    """(decoded samples, int64) of a serialised example."""
     features = {"payload": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
     parsed = tf.io.parse_single_example(example, features)
-    image = decode_image(parsed["payload"])
-    size = [input_size, input_size]
-
-    def resized() -> Any:
-        pixels = tf.image.resize(image, size, antialias=True)
-        return tf.saturate_cast(tf.round(pixels), tf.uint8)
-
-    image = tf.cond(tf.reduce_all(tf.shape(image)[:2] == size), lambda: image, resized)
-    return tf.ensure_shape(image, [*size, 3]), parsed["label"]
+    return inputs.decode(parsed["payload"]), parsed["label"]
 
 
 def _check_labels(labels: np.ndarray, split: SplitEntry, paths: Sequence[Path]) -> None:
@@ -178,26 +141,26 @@ def _check_labels(labels: np.ndarray, split: SplitEntry, paths: Sequence[Path]) 
         raise _damaged(_names(paths), f"records per class {counts} instead of {split.per_class}")
 
 
-def _first_bad(paths: Sequence[Path], input_size: int) -> ShardError:
+def _first_bad(paths: Sequence[Path], inputs: Inputs) -> ShardError:
     """What to tell about shards that don't decode: the first record at fault."""
     for path in paths:
         number = 0
         try:
-            for example in tf.data.TFRecordDataset(str(path)):
-                _parse(example, input_size)
+            for _ in tf.data.TFRecordDataset(str(path)).map(lambda example: _parse(example, inputs)):
                 number += 1
         except tf.errors.OpError as error:
             return _damaged(path.name, f"record {number} can't be read ({str(error.message).splitlines()[0][:120]})")
     return _damaged(_names(paths), "a record can't be read")
 
 
-def _check_memory(manifest: LevelManifest, input_size: int) -> None:
-    needed = sum(split.records for split in manifest.splits.values()) * input_size * input_size * 3
+def _check_memory(manifest: LevelManifest, inputs: Inputs) -> None:
+    needed = sum(split.records for split in manifest.splits.values()) * math.prod(inputs.shape) * inputs.dtype.size
     available = available_memory()
+    smaller = "training.input_size" if manifest.medium == "image" else "mp3.seconds"
     if available is not None and needed > MEMORY_SHARE * available:
         raise TrainingError(
-            f"level {manifest.level} takes {needed:,} bytes decoded at {input_size}x{input_size}, more than "
-            f"{MEMORY_SHARE:.0%} of the {available:,} available; lower training.input_size or dataset.limit, or add memory"
+            f"level {manifest.level} takes {needed:,} bytes decoded at {inputs.shape[0]}x{inputs.shape[1]}, more than "
+            f"{MEMORY_SHARE:.0%} of the {available:,} available; lower {smaller} or dataset.limit, or add memory"
         )
 
 

@@ -1,4 +1,4 @@
-"""The training loop, from top to bottom: seeded batches, augmentation, SGD, validation, and one look at the test set.
+"""The training loop, from top to bottom: seeded batches, augmentation, updates, validation, and one look at the test set.
 
 An epoch is one call into a TensorFlow graph that loops over its batches, so Python does nothing a batch. What the seed
 decides (data order, shifts and flips; initial weights and dropout, see `architectures.build`) depends on the seed and the
@@ -17,12 +17,13 @@ import numpy as np
 import tensorflow as tf
 
 from helmholtz.results import Curves
-from helmholtz.training.data import Records, TrainingData, augment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from helmholtz.experiment import Training
+    from helmholtz.training.data import Records, TrainingData
+    from helmholtz.training.inputs import Inputs
 
 EVALUATION_BATCH = 500  # records
 
@@ -56,6 +57,7 @@ class FitResult:
 def fit(
     model: Any,
     data: TrainingData,
+    inputs: Inputs,
     training: Training,
     seed: int,
     on_epoch: Callable[[int, EpochMetrics], None] | None = None,
@@ -65,8 +67,8 @@ def fit(
     A non-finite training or validation loss ends it, as diverged. `on_epoch` is called with each finished epoch's number,
     from 1, and metrics.
     """
-    train_epoch = _training_epoch(model, data.train, training)
-    evaluate = _evaluation(model)
+    train_epoch = _training_epoch(model, data.train, inputs, training)
+    evaluate = _evaluation(model, inputs)
     train_epoch.get_concrete_function(*_schedule(len(data.train), training.batch_size, seed, epoch=1))  # trace, untimed
 
     points: list[EpochMetrics] = []
@@ -102,20 +104,19 @@ def _schedule(count: int, batch_size: int, seed: int, epoch: int) -> tuple[Any, 
     return tf.constant(full), tf.constant(rest), tf.constant(seeds)
 
 
-def _training_epoch(model: Any, records: Records, training: Training) -> Any:
+def _training_epoch(model: Any, records: Records, inputs: Inputs, training: Training) -> Any:
     """A graph function of a `_schedule`: one pass over `records`. Returns the summed loss and the number of hits."""
-    images, labels = tf.identity(records.images), tf.identity(records.labels)  # on the GPU, if there is one
-    rate = keras.optimizers.schedules.InverseTimeDecay(training.learning_rate, decay_steps=1, decay_rate=training.decay)
-    optimizer = keras.optimizers.SGD(rate, momentum=training.momentum, nesterov=training.momentum > 0)
+    kept, labels = tf.identity(records.inputs), tf.identity(records.labels)  # on the GPU, if there is one
+    optimizer = _optimizer(training)
     optimizer.build(model.trainable_variables)
 
     @tf.function(jit_compile=_compiles())  # type: ignore[untyped-decorator]  # no types
     def step(numbers: Any, seed: Any) -> tuple[Any, Any]:
-        batch, truth = tf.gather(images, numbers), tf.gather(labels, numbers)
+        batch, truth = tf.gather(kept, numbers), tf.gather(labels, numbers)
         if training.augment:
-            batch = augment(batch, seed)
+            batch = inputs.augment(batch, seed)
         with tf.GradientTape() as tape:
-            logits = model(_scaled(batch), training=True)
+            logits = model(inputs.scaled(batch), training=True)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(truth, logits)
             loss = tf.reduce_mean(losses)
         optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
@@ -135,40 +136,42 @@ def _training_epoch(model: Any, records: Records, training: Training) -> Any:
     return epoch
 
 
-def _evaluation(model: Any) -> Callable[[Records], tuple[float, float]]:
+def _optimizer(training: Training) -> Any:
+    rate = keras.optimizers.schedules.InverseTimeDecay(training.learning_rate, decay_steps=1, decay_rate=training.decay)
+    if training.optimizer == "adadelta":
+        return keras.optimizers.Adadelta(rate, rho=0.95, epsilon=1e-7)
+    return keras.optimizers.SGD(rate, momentum=training.momentum, nesterov=training.momentum > 0)
+
+
+def _evaluation(model: Any, inputs: Inputs) -> Callable[[Records], tuple[float, float]]:
     """A function of records to their (mean loss, accuracy) under the model's present weights."""
 
     @tf.function(jit_compile=_compiles())  # type: ignore[untyped-decorator]  # no types
     def step(batch: Any, truth: Any) -> tuple[Any, Any]:
-        logits = model(_scaled(batch), training=False)
+        logits = model(inputs.scaled(batch), training=False)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(truth, logits)
         return tf.reduce_sum(losses), _hits(truth, logits)
 
     @tf.function  # type: ignore[untyped-decorator]  # no types
-    def totals(images: Any, labels: Any) -> tuple[Any, Any]:
+    def totals(kept: Any, labels: Any) -> tuple[Any, Any]:
         loss, correct = tf.constant(0.0), tf.constant(0)
-        batches = images.shape[0] // EVALUATION_BATCH
+        batches = kept.shape[0] // EVALUATION_BATCH
         for number in tf.range(batches):
             start = number * EVALUATION_BATCH
-            batch = tf.ensure_shape(images[start : start + EVALUATION_BATCH], [EVALUATION_BATCH, *images.shape[1:]])
+            batch = tf.ensure_shape(kept[start : start + EVALUATION_BATCH], [EVALUATION_BATCH, *kept.shape[1:]])
             batch_loss, batch_correct = step(batch, labels[start : start + EVALUATION_BATCH])
             loss, correct = loss + batch_loss, correct + batch_correct
-        if images.shape[0] % EVALUATION_BATCH:
+        if kept.shape[0] % EVALUATION_BATCH:
             rest = batches * EVALUATION_BATCH
-            batch_loss, batch_correct = step(images[rest:], labels[rest:])
+            batch_loss, batch_correct = step(kept[rest:], labels[rest:])
             loss, correct = loss + batch_loss, correct + batch_correct
         return loss, correct
 
     def evaluate(records: Records) -> tuple[float, float]:
-        loss, correct = totals(records.images, records.labels)
+        loss, correct = totals(records.inputs, records.labels)
         return float(loss) / len(records), int(correct) / len(records)
 
     return evaluate
-
-
-def _scaled(images: Any) -> Any:
-    """float32 in 0..1 of uint8 pixels."""
-    return tf.cast(images, tf.float32) / 255
 
 
 def _hits(labels: Any, logits: Any) -> Any:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from helmholtz.levels import Level
     from helmholtz.storage import Store
     from helmholtz.training.data import TrainingData
+    from helmholtz.training.inputs import Inputs
     from helmholtz.training.loop import EpochMetrics, FitResult
 
 PROGRESS_SECONDS = 2.0  # between two writes of a trial's progress
@@ -71,11 +72,13 @@ def run_cell(
     if missing:
         device = _prepare_tensorflow(threads)
         from helmholtz.training.data import load_level
+        from helmholtz.training.inputs import open_inputs
 
+        inputs = open_inputs(experiment)
         manifest = read_manifest(store, dataset, codec, level)
-        data = load_level(store, manifest, experiment.training.input_size)
+        data = load_level(store, manifest, inputs)
         for trial in missing:
-            results[trial.seed] = _run(store, trial, manifest, data, device, on_progress)
+            results[trial.seed] = _run(store, trial, manifest, data, inputs, device, on_progress)
     return [results[trial.seed] for trial in cell]
 
 
@@ -112,7 +115,13 @@ def _processor() -> str:
 
 
 def _run(
-    store: Store, trial: Trial, manifest: LevelManifest, data: TrainingData, device: str, on_progress: OnProgress | None
+    store: Store,
+    trial: Trial,
+    manifest: LevelManifest,
+    data: TrainingData,
+    inputs: Inputs,
+    device: str,
+    on_progress: OnProgress | None,
 ) -> TrialResult:
     """Trains one trial, and leaves its events, its progress and, last of all, its result in the store."""
     import tensorflow as tf
@@ -120,10 +129,8 @@ def _run(
     from helmholtz.training.architectures import build
     from helmholtz.training.loop import fit
 
-    size, classes = trial.training.input_size, len(manifest.classes)
-    model = build(
-        manifest.medium, trial.architecture, (size, size, 3), classes, seed=trial.seed, precision=trial.training.precision
-    )
+    classes, precision = len(manifest.classes), trial.training.precision
+    model = build(manifest.medium, trial.architecture, inputs.shape, classes, seed=trial.seed, precision=precision)
     reporter = _Reporter(store, trial, on_progress)
     with store.scratch() as folder:
         writer = tf.summary.create_file_writer(str(folder))
@@ -132,7 +139,7 @@ def _run(
             _write_scalars(writer, epoch, metrics)
             reporter.report(epoch, metrics.validation_accuracy)
 
-        fitted = fit(model, data, trial.training, trial.seed, on_epoch)
+        fitted = fit(model, data, inputs, trial.training, trial.seed, on_epoch)
         if fitted.test_accuracy is not None:
             with writer.as_default(step=fitted.best_epoch):
                 tf.summary.scalar("accuracy/test", fitted.test_accuracy)
