@@ -16,6 +16,7 @@ from pydantic_core import PydanticSerializationError
 from helmholtz.errors import ExperimentError
 from helmholtz.experiment import Experiment
 
+_OF_ONE_SET = {"path", "classes", "group", "download", "notes", "effects_seed", "part"}  # keys below dataset
 MAX_BYTES = 1 << 20  # an experiment is a page of text; anything larger is a mistake
 
 
@@ -48,6 +49,9 @@ def parse_experiment(text: str, overrides: Sequence[str] = (), *, where: str = "
     overridden = {override.split("=")[0].strip() for override in overrides}
     if overridden & {"architectures", "levels"} and "also" not in overridden:
         tree.pop("also", None)  # a grid given by hand is the whole grid, without the file's extra combinations
+    if "dataset.kind" in overridden and isinstance(tree.get("dataset"), dict):
+        for key in _OF_ONE_SET - {key.removeprefix("dataset.") for key in overridden}:
+            tree["dataset"].pop(key, None)  # another data set than the file's: where that is and what is in it says nothing
     try:
         experiment = Experiment.model_validate(tree)
         experiment.model_dump_json()  # as the run root will hold it

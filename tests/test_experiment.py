@@ -156,6 +156,17 @@ def test_overrides() -> None:
     assert (experiment.seeds, experiment.training.epochs, experiment.analysis.margin) == (2, 1, 0.05)
 
 
+def test_another_kind_leaves_out_what_is_said_of_the_files_data_set() -> None:
+    experiment = load_experiment("quickstart-audio", ["dataset.kind=audio-folder", "dataset.path=sounds"])
+    assert (experiment.dataset.path, experiment.dataset.classes, experiment.dataset.notes) == ("sounds", None, 60)
+    kept = load_experiment("quickstart-audio")
+    assert (experiment.dataset.test, experiment.mp3) == (kept.dataset.test, kept.mp3)
+    chosen = load_experiment("guitar-mp3", ["dataset.kind=idmt", "dataset.path=x.zip", "dataset.classes=[EQ, NoFX]"])
+    assert chosen.dataset.classes == ("EQ", "NoFX")
+    assert chosen.dataset.group is None
+    assert load_experiment("guitar-mp3", ["dataset.kind=plucked-strings"]).dataset.path is None
+
+
 def test_a_grid_given_by_hand_is_the_whole_grid() -> None:
     experiment = load_experiment("cifar10-jpeg", ["architectures=[A]", "levels=[none,75]"])
     assert experiment.combinations == (("A", "none"), ("A", 75))
