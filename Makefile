@@ -19,6 +19,7 @@ check: $(STAMP)  ## Lint, format, types.
 
 bench: $(STAMP)  ## Speed, as ratios.
 	$(BIN)/python benchmarks/compress.py
+	$(BIN)/python benchmarks/audio.py
 	$(BIN)/python benchmarks/train.py
 
 $(STAMP): requirements/dev.txt pyproject.toml

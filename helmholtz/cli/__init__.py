@@ -52,7 +52,7 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="helmholtz")
 def cli() -> None:
-    """Measure how much of an image data set is noise for a classification task.
+    """Measure how much of an image or audio data set is noise for a classification task.
 
     The same data are compressed at many levels, the same networks are trained at each, and the level is found where
     accuracy starts to fall: what lies above it is noise, and need not be stored, moved or trained on.
