@@ -4,10 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: quickstart test check bench lock clean
+.PHONY: quickstart quickstart-audio test check bench lock clean
 
 quickstart: $(STAMP)  ## Real pictures to a report, offline, in minutes.
 	$(BIN)/helmholtz run quickstart
+
+quickstart-audio: $(STAMP)  ## Plucked strings to a report, offline, in minutes.
+	$(BIN)/helmholtz run quickstart-audio
 
 test: $(STAMP)  ## All tests.
 	$(BIN)/python -m pytest -n 2 --dist loadfile
