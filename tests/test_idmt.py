@@ -286,3 +286,27 @@ def test_forked_workers_do_not_disturb_each_other(tmp_path):
         os._exit(0 if all(source.load(key) == expected[key] for key in keys * 5) else 1)
     assert all(source.load(key) == expected[key] for key in reversed(keys * 5))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_packed_as_it_is_published_it_comes_out_as_levels(tmp_path):
+    """From the outer zip to shards: every note in every class and level, and on one side of the split."""
+    from helmholtz.compress import compress
+    from helmholtz.dataset import index_dataset, read_records
+    from helmholtz.experiment import Experiment
+    from helmholtz.storage import LocalStore
+
+    path = str(build(tmp_path / "packed", "outer zip", published()))
+    dataset = {"kind": "idmt", "path": path, "test": 0.25, "shards": 2}
+    run = Experiment.model_validate({"dataset": dataset, "levels": ["none", 8], "mp3": {"seconds": 0.6}})
+    store = LocalStore(str(tmp_path / "root"))
+    index = index_dataset(store, run.dataset)
+    sides = defaultdict(set)
+    for side, name in index.shard_names():
+        for record in read_records(store, index, name):
+            sides[Path(record.key).name[:9]].add(side)
+    assert len(sides) == 8
+    assert all(len(side) == 1 for side in sides.values())
+    for manifest in compress(store, run, index).values():
+        assert sum(split.records for split in manifest.splits.values()) == 96
+        assert manifest.notes == {"padded": 96}
+        assert manifest.rejected == ()

@@ -47,7 +47,7 @@ def command(experiment: str, overrides: tuple[str, ...], as_json: bool) -> None:
     for level in found.levels:
         click.echo(
             f"{level.level!s:>6} {level.quantisation:>5.2f} {level.nbytes / 1e6:>10.2f} "
-            f"{level.bits_per_sample:>12.3f} {level.ratio:>7.1f}x"
+            f"{level.bits_per_sample:>12.3f} {level.ratio:>7.3g}x"
         )
     click.echo(f"\nabout {_time(found.seconds)} on this machine (rough), {found.multiply_accumulates:.2e} multiply-accumulates")
 
