@@ -75,6 +75,13 @@ class LevelManifest(Model):
         """Bytes the same records take in the source."""
         return sum(split.source_bytes for split in self.splits.values())
 
+    @property
+    def ratio_to_source(self) -> float | None:
+        """How many times smaller than in the source; None where clips were cropped: the source's bytes hold more than they do."""
+        if "cropped" in self.notes or not self.payload_bytes:
+            return None
+        return self.source_bytes / self.payload_bytes
+
 
 def level_folder(dataset: str, codec: str, level: Level) -> str:
     """Key of the folder that holds a level's shards and manifest."""

@@ -2,10 +2,13 @@
 
 `write_run` writes plausible trial results (paired over seeds, accuracy flat down to a knee and falling below it), one
 manifest a level, and real test shards, so that everything that reads a finished run can be tested without making one.
+
+It is a run of images, or of audio where its experiment is `audio_experiment`: the tone of a clip tells its class.
 """
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from helmholtz.codecs import open_codec
+from helmholtz.codecs.mp3 import CODED_RATES, Mp3Codec
 from helmholtz.experiment import Experiment
 from helmholtz.levels import NONE, Level
 from helmholtz.manifest import LevelManifest, RejectedEntry, ShardEntry, SplitEntry, level_folder
@@ -27,7 +31,12 @@ DATASET = "0123456789abcdef"
 CLASSES = ("cat", "dog", "ship", "truck")
 LEVELS: tuple[Level, ...] = (NONE, 100, 75, 50, 25, 10, 5, 1)
 PARAMETERS = {"A": 701_386, "B": 1_079_562, "C": 1_144_138, "D": 1_276_618, "E": 1_620_298, "F": 1_686_090}
+AUDIO_PARAMETERS = {"A": 101_412, "B": 170_436, "C": 427_492, "D": 808_356, "E": 824_868, "F": 3_715_460}
 RECORDS = {"train": 9_000, "validation": 1_000, "test": 2_000}
+BITRATES: tuple[Level, ...] = (NONE, 128, 64, 32, 16, 8)
+SECONDS = 0.7  # of a clip
+PITCHES = (400.0, 900.0, 1_500.0, 2_400.0)  # Hz, by class
+PER_SHARD = {"image": 20, "audio": 8}
 
 
 def experiment(**changes: Any) -> Experiment:
@@ -40,6 +49,12 @@ def experiment(**changes: Any) -> Experiment:
         "seeds": 5,
     }
     return Experiment.model_validate(content | changes)
+
+
+def audio_experiment(**changes: Any) -> Experiment:
+    """The same of audio, over BITRATES."""
+    content = {"dataset": {"kind": "plucked-strings"}, "mp3": {"seconds": SECONDS}, "levels": BITRATES}
+    return experiment(**content | changes)
 
 
 def accuracy(architecture: str, level: Level, seed: int, *, knee: int = 25, noise: float = 0.002, top: float = 0.86) -> float:
@@ -76,21 +91,25 @@ def write_run(
             continue
         reached = (accuracies or {}).get(cell, accuracy(*cell))
         result = trial_result(
-            trial, reached, classes=len(classes), diverged=cell in diverged, converged=cell not in not_converged
-        )
+            trial, reached, medium=codec.medium, classes=len(classes), diverged=cell in diverged,
+            converged=cell not in not_converged,
+        )  # fmt: skip
         store.write_bytes(result_key(trial.id), result.model_dump_json().encode())
 
 
-def trial_result(trial: Trial, reached: float, *, classes: int, diverged: bool = False, converged: bool = True) -> TrialResult:
+def trial_result(
+    trial: Trial, reached: float, *, medium: str, classes: int, diverged: bool = False, converged: bool = True
+) -> TrialResult:
     """A plausible result; less is learned in fewer epochs where more is compressed."""
     epochs = trial.training.epochs
-    gone = 0.0 if trial.level == NONE else (100 - trial.level) / 100
+    gone = 0.0 if trial.level == NONE else max(0, 100 - trial.level) / 100
+    parameters = (AUDIO_PARAMETERS if medium == "audio" else PARAMETERS)[trial.architecture]
     at = max(1, min(epochs, round(epochs * (0.75 - 0.35 * gone)) + int(_random(trial.id).integers(-1, 2))))
     rise = tuple(reached * (1 - 0.6 ** (epoch + 1)) for epoch in range(epochs))
     return TrialResult(
         trial=trial.id, fingerprint=trial.fingerprint, status="diverged" if diverged else "complete", dataset=trial.dataset,
         codec=trial.codec, level=trial.level, architecture=trial.architecture, seed=trial.seed,
-        parameters=PARAMETERS[trial.architecture], multiply_accumulates=60 * PARAMETERS[trial.architecture], classes=classes,
+        parameters=parameters, multiply_accumulates=60 * parameters, classes=classes,
         epochs=epochs, best_epoch=None if diverged else epochs, validation_accuracy=None if diverged else reached,
         test_accuracy=None if diverged else reached, test_loss=None if diverged else 0.5, test_records=RECORDS["test"],
         epochs_to_converge=None if diverged else at, converged=converged and not diverged, epochs_to_converge_reference=None,
@@ -110,38 +129,54 @@ def write_level(
     size: int = 32,
     **changes: Any,
 ) -> LevelManifest:
-    """Writes a level: two real test shards of 20 pictures each, and a manifest that claims RECORDS of them."""
+    """Writes a level: two real test shards of PER_SHARD records each, and a manifest that claims RECORDS of them."""
     codec = open_codec(run)
+    audio, each = codec.medium == "audio", PER_SHARD[codec.medium]
     folder = level_folder(dataset, codec.identity, level)
-    sizes, entries = [], []
+    sizes, coded, entries = [], [], []
     with store.scratch() as scratch:
         for number in range(2):
             path = Path(scratch, f"test-{number:05d}-of-00002.tfrecord")
             with ShardWriter(path) as shard:
-                for record in range(20):
-                    media = payload(20 * number + record, level, size)
+                for record in range(each):
+                    label = record % len(classes)
+                    if audio:
+                        media, bits = clip_payload(label, each * number + record, level, run.mp3.seconds)
+                    else:
+                        media = payload(each * number + record, level, size)
+                        bits = 8 * (len(media) - (60 if level == NONE else 623))
                     sizes.append(len(media))
-                    shard.add(f"{number}/{record:02d}.png", record % len(classes), media)
+                    coded.append(bits)
+                    shard.add(f"{number}/{record:02d}.{'wav' if audio else 'png'}", label, media)
             entries.append(shard.entry())
             store.upload(path, f"{folder}/{path.name}")
-    mean = sum(sizes) / len(sizes)
-    headers = 60 if level == NONE else 623
+    samples = round(44_100 * run.mp3.seconds) if audio else size * size
+    nbytes, bits = sum(sizes) / len(sizes), sum(coded) / len(coded)
     splits = {
         name: SplitEntry(
             records=records,
             per_class=tuple(len(range(i, records, len(classes))) for i in range(len(classes))),
-            payload_bytes=round(mean * records), coded_bits=round(8 * (mean - headers) * records),
-            samples=size * size * records,
-            source_bytes=size * size * 3 * records, shards=tuple(entries) if name == "test" else (_absent(name, records),),
+            payload_bytes=round(nbytes * records),
+            coded_bits=round(bits * records),
+            samples=samples * records,
+            source_bytes=samples * (2 if audio else 3) * records,
+            shards=tuple(entries) if name == "test" else (_absent(name, records),),
         )
         for name, records in RECORDS.items()
-    }  # fmt: skip
+    }
     content: dict[str, Any] = {
-        "dataset": dataset, "codec": codec.identity, "medium": "image", "level": level,
-        "quantisation": codec.quantisation(level),
-        "sample": "pixel", "classes": classes, "splits": splits, "rejected": (), "double_compressed": 0,
+        "dataset": dataset, "codec": codec.identity, "medium": codec.medium, "level": level,
+        "quantisation": codec.quantisation(level), "sample": codec.sample,
+        "payload_bits_per_sample": sum(s.coded_bits for s in splits.values()) / sum(s.samples for s in splits.values()),
+        "classes": classes, "splits": splits, "rejected": (), "double_compressed": 0,
         "source_levels": {NONE: sum(RECORDS.values())}, "notes": {}, "versions": {"imagecodecs": "2026.3.6"},
     }  # fmt: skip
+    if audio:
+        content |= {
+            "bitrate": bits / (1000 * run.mp3.seconds) if level == NONE else float(level),
+            "coded_rates": {str(44_100 if level == NONE else CODED_RATES[level]): sum(RECORDS.values())},
+            "versions": {"lame": "3.100"},
+        }
     written = LevelManifest.model_validate(content | changes)
     store.write_bytes(f"{folder}/manifest.json", written.model_dump_json().encode())
     return written
@@ -174,6 +209,19 @@ def payload(number: int, level: Level, size: int = 32) -> bytes:
     else:
         Image.fromarray(samples).save(file, "JPEG", quality=level)
     return file.getvalue()
+
+
+@functools.lru_cache(maxsize=1000)  # LAME takes milliseconds a clip, and there are hundreds
+def clip_payload(label: int, number: int, level: Level, seconds: float = SECONDS) -> tuple[bytes, int]:
+    """A clip as a media file, and its coded bits: the tone of its class, its octave and noise, each `number` another."""
+    codec = Mp3Codec(seconds=seconds)
+    random = np.random.default_rng([label, number])
+    time = np.arange(codec.frames) / 44_100
+    pitch = PITCHES[label % len(PITCHES)]
+    wave = np.sin(2 * np.pi * pitch * time) + 0.3 * np.sin(4 * np.pi * pitch * time) + random.normal(0, 0.02, codec.frames)
+    samples = (9_000 * wave * np.exp(-time / random.uniform(0.5, 2))).astype(np.int16)
+    encoded = codec.encode(codec.prepare(samples), level)
+    return encoded.data, encoded.coded_bits
 
 
 def _absent(split: str, records: int) -> ShardEntry:

@@ -133,7 +133,9 @@ def test_a_compressed_source_is_no_lossless_original(tmp_path: Path) -> None:
     report = reported(tmp_path, synthetic.experiment(), **source)
     assert "lossless" not in report.recommendation.sentence
     assert "than original files" in report.recommendation.sentence
-    assert any("12,000 records were already compressed" in c and "quality 80 to 92" in c for c in report.recommendation.caveats)
+    assert any(
+        "12,000 records were already compressed" in c and "quality 80 to quality 92" in c for c in report.recommendation.caveats
+    )
     assert any("Double compression" in caveat for caveat in report.recommendation.caveats)
 
 

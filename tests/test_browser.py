@@ -60,6 +60,16 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def audio_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A published run of audio."""
+    folder = tmp_path_factory.mktemp("audio")
+    store, run = open_store(str(folder)), synthetic.audio_experiment()
+    synthetic.write_run(store, run)
+    publish(store, run, synthetic.DATASET)
+    return folder
+
+
 def open_page(browser: Browser, url: str, width: int) -> tuple[Page, list[str]]:
     """The page, and everything that went wrong in it or that it asked of the network."""
     page = browser.new_page(viewport={"width": width, "height": 900})
@@ -85,6 +95,30 @@ def test_the_report_reads_at_every_width(browser: Browser, root: Path, width: in
     assert answer.is_visible()
     assert answer.bounding_box()["y"] < 900  # type: ignore[index]  # the answer is on the first screen
     keep(page, f"report-{width}")
+    page.close()
+
+
+@pytest.mark.parametrize("width", [1280, 375])
+def test_the_clips_play(browser: Browser, audio_root: Path, width: int) -> None:
+    page, trouble = open_page(browser, (audio_root / "report" / "report.html").as_uri(), width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    players = page.locator("audio")
+    assert players.count() == 24
+    durations = {
+        players.nth(number).get_attribute("aria-label"): players.nth(number).evaluate(
+            """async (audio) => {
+                audio.muted = true;
+                await audio.play();
+                return audio.duration;
+            }"""
+        )
+        for number in (0, 7, 23)
+    }
+    assert durations["Clip 1, cat, lossless"] == pytest.approx(synthetic.SECONDS, abs=0.01)
+    assert all(synthetic.SECONDS <= seconds < synthetic.SECONDS + 0.2 for seconds in durations.values())
+    assert trouble == []
+    players.first.scroll_into_view_if_needed()
+    keep(page, f"players-{width}")
     page.close()
 
 

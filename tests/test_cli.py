@@ -45,6 +45,29 @@ def test_bits_says_what_the_standard_and_the_paper_say() -> None:
     assert round(row["bits"]["standard"]["left"], 3) == 1.157
 
 
+def test_bits_of_mp3_are_those_that_the_bitrate_allows() -> None:
+    assert (
+        "mp3 32 kbit/s: Q = 0.75; coded at 22.05 kHz; 0.726 bits a frame allowed"
+        in call("bits", "--codec", "mp3", "--level", "32").output
+    )
+    content = json.loads(call("bits", "--codec", "mp3", "--json").output)
+    assert content["codec"] == "mp3"
+    assert [row["level"] for row in content["levels"]] == [128, 96, 64, 32, 16, 8]
+    assert [row["coded_rate"] for row in content["levels"]] == [44_100, 44_100, 44_100, 22_050, 16_000, 8_000]
+    assert all(row["bits_per_frame"] == pytest.approx(row["level"] / 44.1) for row in content["levels"])
+    assert all(row["bits"] == {} for row in content["levels"])
+    (lossless,) = json.loads(call("bits", "--codec", "mp3", "--level", "none", "--json").output)["levels"]
+    assert (lossless["Q"], lossless["bits_per_frame"]) == (0, None)
+    assert "no theory" in call("bits", "--codec", "mp3").output
+
+
+@pytest.mark.parametrize("level", ["0", "33", "144", "high"])
+def test_bits_refuses_what_is_no_bitrate(level: str) -> None:
+    result = call("bits", "--codec", "mp3", "--level", level)
+    assert result.exit_code == 2
+    assert f"--level {level}" in result.output
+
+
 @pytest.mark.parametrize("level", ["0", "101", "high", "2.5"])
 def test_bits_refuses_a_level_that_is_none(level: str) -> None:
     result = call("bits", "--level", level)

@@ -24,7 +24,8 @@ from helmholtz.analysis.table import read_run
 from helmholtz.errors import HelmholtzError
 from helmholtz.levels import NONE
 from helmholtz.manifest import level_folder
-from helmholtz.report.contact_sheet import contact_sheet, pick
+from helmholtz.report.contact_sheet import PICTURES, contact_sheet
+from helmholtz.report.picks import pick
 from helmholtz.report.picture import Picture, Undrawn
 from helmholtz.report.publish import analyse, publish
 from helmholtz.shards import ShardWriter
@@ -255,10 +256,10 @@ def sheet(store: Store, run: Any) -> Picture | Undrawn:
 def test_pictures_are_spread_over_the_classes_and_picked_by_seed(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     manifest = synthetic.write_level(store, synthetic.experiment(), NONE)
-    picks = pick(store, manifest, 0)
+    picks = pick(store, manifest, 0, PICTURES)
     assert sorted(p.label for p in picks) == [0, 0, 1, 1, 2, 2, 3, 3]
-    assert pick(store, manifest, 0) == picks
-    assert pick(store, manifest, 1) != picks
+    assert pick(store, manifest, 0, PICTURES) == picks
+    assert pick(store, manifest, 1, PICTURES) != picks
 
 
 def test_fewer_pictures_than_places_and_none_at_all(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from helmholtz.analysis.table import Row, Run
 from helmholtz.analysis.wording import level_name, points, source_compressed
 from helmholtz.levels import NONE
 
-FEW_TEST_RECORDS = 10  # a margin of fewer records than this is decided by a handful of pictures
+FEW_TEST_RECORDS = 10  # a margin of fewer records than this is decided by a handful of them
 
 
 def caveats(run: Run, table: Sequence[Row], walk: Walk) -> list[str]:
@@ -61,11 +61,15 @@ def _already_compressed(run: Run) -> list[str]:
     if source_compressed(run):
         levels = next(iter(run.manifests.values())).source_levels
         known = sorted(((int(level), n) for level, n in levels.items() if level != NONE), reverse=True)
-        span = f"{run.codec.scale} {known[-1][0]} to {known[0][0]}" if len(known) > 1 else f"{run.codec.scale} {known[0][0]}"
-        said.append(
-            f"{sum(n for _, n in known):,} records were already compressed in the source (estimated {span}): none hands their "
-            "bytes on untouched, so it is no lossless original."
-        )
+        span = " to ".join(run.codec.label(level) for level, _ in dict.fromkeys((known[-1], known[0])))
+        before = f"{sum(n for _, n in known):,} records were already compressed in the source"
+        if run.codec.passes_through:
+            said.append(f"{before} (estimated {span}): none hands their bytes on untouched, so it is no lossless original.")
+        else:
+            said.append(
+                f"{before} ({span}, in their own formats, all channels together): none holds what they decode to, without "
+                "further loss, so what was lost before is missing at every level."
+            )
     twice = [
         level_name(run, level) for level, manifest in run.manifests.items() if manifest.double_compressed and level != NONE
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from helmholtz.analysis.estimate import Documented, spread
 
@@ -22,9 +22,12 @@ class PaperCurve(Documented):
     null for fewer than two levels or equal accuracies."""
 
 
-def fit(architecture: str, accuracies: Mapping[float, float]) -> PaperCurve:
-    """Fits c to `accuracies`: relative quantisation (0..1, below 1) of each lossy level -> mean accuracy (0..1)."""
-    points = [(_log(quantisation), accuracy) for quantisation, accuracy in accuracies.items()]
+def fit(architecture: str, means: Sequence[tuple[float, float]]) -> PaperCurve:
+    """Fits c to `means`: relative quantisation (0..1, below 1) and mean accuracy (0..1) of each lossy level.
+
+    Several levels may have the same quantisation: all count.
+    """
+    points = [(_log(quantisation), accuracy) for quantisation, accuracy in means]
     norm = sum(x * x for x, _ in points)
     if norm == 0:
         return PaperCurve(architecture=architecture, levels=len(points), c=None, r2=None)

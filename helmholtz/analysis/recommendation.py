@@ -12,7 +12,16 @@ from helmholtz.analysis.caveats import accuracies_at_none, caveats
 from helmholtz.analysis.estimate import Documented, Estimate, estimate
 from helmholtz.analysis.noninferiority import Comparison, Walk
 from helmholtz.analysis.table import Row, Run
-from helmholtz.analysis.wording import evidence, level_name, original, points, times_smaller
+from helmholtz.analysis.wording import (
+    a_sample,
+    evidence,
+    level_name,
+    original,
+    overhead,
+    points,
+    source_compressed,
+    times_smaller,
+)
 from helmholtz.levels import NONE, Level
 
 MANY_HEADERS = 0.25  # share of the bytes from which on the sizes mislead without a word about it
@@ -106,8 +115,9 @@ def _sentence(outcome: Outcome, run: Run, table: Sequence[Row], walk: Walk, epoc
     if outcome == "too-few-seeds":
         return f"Nothing can be concluded about {name} or below: {first.reason}.{_point_estimates(run, walk)}"
     if outcome == "none-passes":
+        keep = "as they are" if source_compressed(run) else "lossless"
         return (
-            f"Keep the data lossless: even {name}, the least compressed level tested, loses more than {margin} "
+            f"Keep the data {keep}: even {name}, the least compressed level tested, loses more than {margin} "
             f"of accuracy ({evidence(first, walk, run)}); test a higher level or allow a larger margin."
         )
     needed = "a larger margin or a larger test set"
@@ -136,9 +146,9 @@ def _sizes(run: Run, level: Level) -> list[str]:
     manifest, none = run.manifests.get(level), run.manifests.get(NONE)
     if not manifest or not none or not manifest.payload_bytes:
         return []
-    to_none, to_source = none.payload_bytes / manifest.payload_bytes, manifest.source_bytes / manifest.payload_bytes
+    to_none, to_source = none.payload_bytes / manifest.payload_bytes, manifest.ratio_to_source
     said = [f"{times_smaller(to_none)} than {original(run)}"]
-    if not math.isclose(to_none, to_source, rel_tol=SIMILAR):
+    if to_source is not None and not math.isclose(to_none, to_source, rel_tol=SIMILAR):
         said.append(f"{times_smaller(to_source)} than the source's own bytes")
     return said
 
@@ -209,13 +219,18 @@ def _bits(run: Run, level: Level) -> list[str]:
     details = []
     sample, manifest, none = run.codec.sample, run.manifests.get(level), run.manifests.get(NONE)
     if manifest:
-        before = f", {none.bits_per_sample:.2f} {original(run)}" if none else ""
+        before = f", {none.payload_bits_per_sample:.2f} {original(run)}" if none else ""
         content = sum(split.coded_bits for split in manifest.splits.values()) / 8
         headers = 1 - content / manifest.payload_bytes if manifest.payload_bytes else 0.0
         if headers > MANY_HEADERS:
-            details.append(f"{headers:.0%} of the bytes at this level are file headers and tables, not content.")
-        details.append(f"Measured: {manifest.bits_per_sample:.2f} entropy-coded bits a {sample}{before}.")
+            details.append(f"{headers:.0%} of the bytes at this level are {overhead(run.codec.medium)}, not content.")
+        measured = f"{manifest.payload_bits_per_sample:.2f} entropy-coded bits a {sample}"
+        details.append(f"Measured: {measured}{before}{a_sample(run)}.")
     if theory := run.codec.bits(level):
         left = ", ".join(f"{bits.left:.2f} ({name})" for name, bits in theory.items())
         details.append(f"Theory: of 16 bits a {sample}, so many are left, by accounting: {left}.")
+    else:
+        details.append(
+            f"Theory: the paper has none of the bits that {run.codec.name.upper()} leaves; the measured ones stand alone."
+        )
     return details

@@ -11,6 +11,7 @@ from helmholtz.analysis.curve import PaperCurve
 from helmholtz.analysis.estimate import Documented, Estimate
 from helmholtz.analysis.noninferiority import Walk
 from helmholtz.analysis.recommendation import Recommendation
+from helmholtz.codecs.base import Medium
 from helmholtz.levels import NONE, Level
 from helmholtz.manifest import RejectedEntry
 from helmholtz.sources.base import Split
@@ -31,7 +32,8 @@ class LevelSummary(Documented):
     level: Level
     """The level."""
     label: str
-    """The level for people, e.g. "quality 25"; none is "lossless", or "original files" of a compressed source."""
+    """The level for people, e.g. "quality 25" or "32 kbit/s"; none is "lossless", or "original files" where those of a
+    compressed source are handed on as they are."""
     quantisation: float
     """Relative quantisation Q, 0..1."""
     records: dict[Split, int]
@@ -45,11 +47,15 @@ class LevelSummary(Documented):
     ratio_to_none: float | None
     """How many times smaller than at none."""
     ratio_to_source: float | None
-    """How many times smaller than in the source."""
+    """How many times smaller than in the source; null where clips were cropped, for the source's bytes hold more than they."""
     bits_per_sample: float | None
-    """Measured entropy-coded bits a sample (images: a pixel)."""
+    """Measured entropy-coded bits a sample (images: a pixel; audio: a frame, one sample of the one channel)."""
+    bitrate: float | None
+    """Audio: kbit/s realised, mean over the records; null for images."""
+    coded_rates: dict[str, int]
+    """Audio: sample rate in Hz at which the codec coded -> records; empty for images."""
     theoretical_bits: dict[str, TheoreticalBits]
-    """By accounting: "standard" and "paper"; empty at none."""
+    """By accounting: "standard" and "paper"; empty at none, and for MP3, for which there is no theory."""
     double_compressed: int | None
     """Records whose source was itself already compressed at this level or a lower one."""
     source_levels: dict[str, int]
@@ -120,6 +126,8 @@ class CodecSummary(Documented):
     """Name and settings, e.g. "jpeg-420"."""
     name: str
     """Name, e.g. "jpeg"."""
+    medium: Medium
+    """What it compresses: "image" or "audio"."""
     scale: str
     """What the level numbers are, e.g. "quality"."""
     sample: str

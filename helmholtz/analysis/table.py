@@ -54,7 +54,7 @@ class Row:
     epochs_to_converge: int | None
     converged: bool | None  # False: epochs_to_converge is only a lower bound
     epochs_to_converge_reference: int | None
-    payload_bits_per_sample: float | None  # measured entropy-coded bits per pixel of the level, all splits
+    payload_bits_per_sample: float | None  # measured entropy-coded bits a pixel or frame of the level, all splits
     payload_bytes: int | None  # of the level, all splits
     train_seconds: float | None
     records_per_second: float | None
@@ -102,7 +102,7 @@ def _row(run: Run, trial: Trial, result: TrialResult | None) -> Row:
         epochs_to_converge=result.epochs_to_converge if result else None,
         converged=result.converged if result else None,
         epochs_to_converge_reference=result.epochs_to_converge_reference if result else None,
-        payload_bits_per_sample=manifest.bits_per_sample if manifest else None,
+        payload_bits_per_sample=manifest.payload_bits_per_sample if manifest else None,
         payload_bytes=manifest.payload_bytes if manifest else None,
         train_seconds=result.train_seconds if result else None,
         records_per_second=result.records_per_second if result else None,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from helmholtz.analysis.noninferiority import Comparison, Walk
 from helmholtz.analysis.table import Run
+from helmholtz.codecs.base import Medium
 from helmholtz.levels import NONE, Level
 
 
@@ -19,16 +22,39 @@ def evidence(comparison: Comparison, walk: Walk, run: Run) -> str:
 
 
 def level_name(run: Run, level: Level) -> str:
-    """The level as a noun phrase, e.g. "JPEG quality 25"."""
-    return original(run) if level == NONE else f"{run.codec.name.upper()} {run.codec.scale} {level}"
+    """The level as a noun phrase, e.g. "JPEG quality 25" or "MP3 32 kbit/s"."""
+    return original(run) if level == NONE else f"{run.codec.name.upper()} {run.codec.label(level)}"
+
+
+def level_label(run: Run, level: Level) -> str:
+    """The level where its codec is known from what stands around it, e.g. "quality 25", "32 kbit/s" or "lossless"."""
+    return original(run) if level == NONE else run.codec.label(level)
 
 
 def original(run: Run) -> str:
-    """What none is in this run: "lossless", the source's own files where all are compressed already, or some of each."""
-    if not source_compressed(run):
+    """What none is in this run: "lossless", the source's own files where all are compressed already, or some of each.
+
+    A codec that passes no files through hands on what it decoded, without further loss, whatever the source's files are.
+    """
+    if not (run.codec.passes_through and source_compressed(run)):
         return "lossless"
     lossless = any(manifest.source_levels.get(str(NONE)) for manifest in run.manifests.values())
     return "lossless or original" if lossless else "original files"
+
+
+def overhead(medium: Medium) -> str:
+    """What of a payload is no coded content."""
+    return {"image": "file headers and tables", "audio": "headers, side information and stuffing"}[medium]
+
+
+def a_sample(run: Run) -> str:
+    """What one sample is, where that needs a word: a pixel needs none."""
+    return f" (a {run.codec.sample} is one sample of the one channel, 44,100 a second)" if run.codec.medium == "audio" else ""
+
+
+def kilohertz(rates: Iterable[str | int]) -> str:
+    """Sample rates in hertz, put into kHz, lowest first: ["44100"] is "44.1 kHz", ["22050", "8000"] "8 and 22.05 kHz"."""
+    return " and ".join(f"{rate / 1000:g}" for rate in sorted(int(rate) for rate in rates)) + " kHz"
 
 
 def source_compressed(run: Run) -> bool:

@@ -5,13 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from helmholtz.analysis.summary import LevelSummary, Report
-from helmholtz.analysis.wording import times_smaller
+from helmholtz.analysis.wording import overhead, times_smaller
 from helmholtz.levels import NONE
 from helmholtz.report.marks import SIZE
 from helmholtz.report.picture import Picture, Undrawn, draw
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+OVERHEAD = {"image": "headers, tables", "audio": "headers, stuffing"}
+DEARLY = {
+    "image": "which small files pay for dearly",
+    "audio": "the last to keep the bitrate constant where there is less to code",
+}
 
 
 def sizes(report: Report) -> Picture | Undrawn:
@@ -29,8 +35,9 @@ def sizes(report: Report) -> Picture | Undrawn:
         y = range(len(levels))
         axes.barh(y, coded, color="#0072B2", label="coded content", height=0.66)
         axes.barh(
-            y, heads, left=coded, color="#F3DDA5", hatch="////", ec="#8a6d1f", lw=0.5, label="headers, tables", height=0.66
-        )
+            y, heads, left=coded, color="#F3DDA5", hatch="////", ec="#8a6d1f", lw=0.5, height=0.66,
+            label=OVERHEAD[report.codec.medium],
+        )  # fmt: skip
         for at, level in enumerate(levels):
             text = _size_words(level, report.codec.sample)
             axes.annotate(
@@ -47,8 +54,9 @@ def sizes(report: Report) -> Picture | Undrawn:
     described = "; ".join(f"{level.label}: {_size_words(level, report.codec.sample)}" for level in levels)
     return draw(
         "sizes", title=title, size=(SIZE[0], 1.3 + 0.33 * len(levels)), paint=paint, alt=f"Size of each level. {described}.",
-        caption=f"Bytes of all {sum(levels[0].records.values()):,} records at each level. The hatched part is file headers and "
-        f"tables, which small files pay for dearly; bits a {report.codec.sample} count the coded content alone.",
+        caption=f"Bytes of all {sum(levels[0].records.values()):,} records at each level. The hatched part is "
+        f"{overhead(report.codec.medium)}, {DEARLY[report.codec.medium]}; bits a {report.codec.sample} count the coded content "
+        "alone.",
     )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
-"""The figures of a report; here accuracy and epochs to converge against Q (paper, Fig. 4/7 and 5/8)."""
+"""The figures of a report; here accuracy and epochs to converge against Q (paper, Fig. 4 and 5; of audio 7 and 8)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from helmholtz.analysis.curve import predict
@@ -12,16 +12,16 @@ from helmholtz.analysis.table import Row
 from helmholtz.analysis.wording import points
 from helmholtz.levels import NONE, Level, sort_key
 from helmholtz.report.data_size import sizes
-from helmholtz.report.marks import SIZE, STYLES, alt_text, apart, bars_caption, errors, labels
+from helmholtz.report.marks import SIZE, STYLES, alt_text, bars_caption, errors, labels
 from helmholtz.report.network_size import parameters
 from helmholtz.report.picture import Picture, Undrawn, draw
 from helmholtz.report.predicted_curve import predicted_curve
+from helmholtz.report.quantisation_axis import beside_zero, draw_quantisation_axis, places
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-NONE_AT = -0.035  # none stands left of Q = 0, where it would hide quality 100
 NO_MEANS = "No trial is complete yet."
 
 
@@ -43,32 +43,31 @@ def accuracy(report: Report, table: Sequence[Row]) -> Picture | Undrawn:
     if not any(cell.test_accuracy.n for cell in cells):
         return Undrawn("accuracy", title, NO_MEANS)
     n_approx = report.recommendation.level
-    named = labels(report)
+    named, at = labels(report), places(report)
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
         for curve in report.curves:
             if curve.c is not None and curve.architecture == _leading(report) and report.recommendation.outcome != "chance":
-                at = [i / 200 for i in range(199)]
-                heights = [100 * predict(curve.c, quantisation) for quantisation in at]
-                axes.plot(at, heights, color="#999999", lw=1.2, ls=(0, (1, 1.5)), label="paper: c·ln(100 - Q)", zorder=1)
+                along = [i / 200 for i in range(199)]
+                heights = [100 * predict(curve.c, quantisation) for quantisation in along]
+                axes.plot(along, heights, color="#999999", lw=1.2, ls=(0, (1, 1.5)), label="paper: c·ln(100 - Q)", zorder=1)
         _margin(axes, report)
         for architecture in _architectures(cells):
             mine = [cell for cell in cells if cell.architecture == architecture]
-            _seeds(axes, [row for row in table if row.architecture == architecture], "test_accuracy", 100)
-            _line(axes, architecture, [(cell.level, cell.quantisation, cell.test_accuracy) for cell in mine], 100)
+            _seeds(axes, at, [row for row in table if row.architecture == architecture], "test_accuracy", 100)
+            _line(axes, architecture, at, [(cell.level, cell.test_accuracy) for cell in mine], 100)
         if n_approx is not None:
-            at_n = next(level.quantisation for level in report.levels if level.level == n_approx)
-            axes.axvline(at_n, color="#444444", lw=1, ls="--", zorder=1)
+            axes.axvline(at[n_approx], color="#444444", lw=1, ls="--", zorder=1)
             axes.annotate(
-                f"N_approx: {named[n_approx]}", (at_n, 0.02), xycoords=("data", "axes fraction"), xytext=(-4, 0),
+                f"N_approx: {named[n_approx]}", (at[n_approx], 0.02), xycoords=("data", "axes fraction"), xytext=(-4, 0),
                 textcoords="offset points", rotation=90, ha="right", va="bottom", fontsize=8,
             )  # fmt: skip
         if report.recommendation.outcome == "chance":
             axes.set_title("not shown to be above chance: nothing can be concluded", fontsize=9, color="#a00000")
         axes.set_ylabel("test accuracy (%)")
         axes.set_ylim(*_range(report, table))
-        _quantisation_axis(axes, report)
+        draw_quantisation_axis(axes, report, _swept_levels(report))
         _legend(figure, axes)
 
     return draw(
@@ -86,16 +85,17 @@ def convergence(report: Report, table: Sequence[Row]) -> Picture | Undrawn:
         return Undrawn("convergence", title, NO_MEANS)
     rising = sum(cell.not_converged for cell in cells)
     budget = report.experiment["training"]["epochs"]
+    at = places(report)
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
         for architecture in _architectures(cells):
             mine = [cell for cell in cells if cell.architecture == architecture]
-            _seeds(axes, [row for row in table if row.architecture == architecture], "epochs_to_converge", 1)
-            _line(axes, architecture, [(cell.level, cell.quantisation, cell.epochs_to_converge) for cell in mine], 1)
+            _seeds(axes, at, [row for row in table if row.architecture == architecture], "epochs_to_converge", 1)
+            _line(axes, architecture, at, [(cell.level, cell.epochs_to_converge) for cell in mine], 1)
         axes.set_ylabel("epochs to converge")
         axes.set_ylim(bottom=0)
-        _quantisation_axis(axes, report)
+        draw_quantisation_axis(axes, report, _swept_levels(report))
         _legend(figure, axes)
 
     hollow = (
@@ -108,7 +108,7 @@ def convergence(report: Report, table: Sequence[Row]) -> Picture | Undrawn:
         "convergence", title=title, size=SIZE, paint=paint,
         alt=alt_text("Mean epochs to converge", cells, [cell.epochs_to_converge for cell in cells], labels(report), 1),
         caption="Epochs of training until validation accuracy has all but stopped rising, by level. "
-        f"{bars_caption(report, cells)}{hollow}",
+        f"{bars_caption(report, cells)}{hollow}{beside_zero(report, _swept_levels(report))}",
     )  # fmt: skip
 
 
@@ -126,14 +126,12 @@ def _leading(report: Report) -> str:
     return report.recommendation.architecture or report.walks[0].architecture
 
 
-def _place(level: Level, quantisation: float) -> float:
-    return NONE_AT if level == NONE else quantisation
-
-
-def _line(axes: Axes, architecture: str, points: Sequence[tuple[Level, float, Estimate]], scale: float) -> None:
+def _line(
+    axes: Axes, architecture: str, at: Mapping[Level, float], points: Sequence[tuple[Level, Estimate]], scale: float
+) -> None:
     colour, marker, line = STYLES[architecture]
     for lossy, style, label in ((False, "", None), (True, line, architecture)):
-        mine = [(_place(level, q), e) for level, q, e in points if (level != NONE) == lossy and e.mean is not None]
+        mine = [(at[level], e) for level, e in points if (level != NONE) == lossy and e.mean is not None]
         axes.errorbar(
             [x for x, _ in mine], [scale * (e.mean or 0) for _, e in mine], yerr=errors([e for _, e in mine], scale),
             color=colour, marker=marker if lossy else "D", mfc=colour if lossy else "white", mew=1.3, ms=5.5, ls=style, lw=1.5,
@@ -141,14 +139,14 @@ def _line(axes: Axes, architecture: str, points: Sequence[tuple[Level, float, Es
         )  # fmt: skip
 
 
-def _seeds(axes: Axes, table: Sequence[Row], column: str, scale: float) -> None:
+def _seeds(axes: Axes, at: Mapping[Level, float], table: Sequence[Row], column: str, scale: float) -> None:
     """One faint dot a trial, hollow where the value is only a lower bound."""
     for row in table:
         value = getattr(row, column)
         if value is not None and row.status == "complete":
             hollow = column == "epochs_to_converge" and row.converged is False
             colour = STYLES[row.architecture][0]
-            x = _place(row.level, row.Q)
+            x = at[row.level]
             if hollow:
                 axes.plot([x], [scale * value], "o", mfc="white", mec=colour, ms=4.5, mew=1, zorder=4)
             else:
@@ -178,19 +176,6 @@ def _range(report: Report, table: Sequence[Row]) -> tuple[float, float]:
     return 100 * max(0.0, low - air), 100 * (high + 0.6 * air)
 
 
-def _quantisation_axis(axes: Axes, report: Report) -> None:
-    axes.set_xlim(-0.07, 1.02)
-    axes.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
-    axes.set_xlabel("relative quantisation Q  (0: least, 1: most compressed)")
-    swept = [level for level in report.levels if level.level in _swept_levels(report)]
-    top = axes.secondary_xaxis("top")
-    shown = apart([level.quantisation for level in swept if level.level != NONE], 0.038)
-    names = {level.quantisation: str(level.level) for level in swept if level.level != NONE}
-    top.set_xticks([NONE_AT, *shown], ["none", *(names[q] for q in shown)], fontsize=8)
-    top.get_xticklabels()[0].set_horizontalalignment("right")
-    top.set_xlabel(f"{report.codec.name.upper()} {report.codec.scale}", fontsize=8.5)
-
-
 def _swept_levels(report: Report) -> set[Level]:
     return {cell.level for cell in _swept(report)}
 
@@ -199,8 +184,9 @@ def _accuracy_caption(report: Report) -> str:
     cells = _swept(report)
     records = f" on {report.test_records:,} test records" if report.test_records else ""
     caption = (
-        f"Test accuracy{records} at each level; the open diamond left of Q = 0: {labels(report)[NONE]}. "
-        f"{bars_caption(report, cells)} Levels are compared seed by seed, which sees smaller differences than these bars. "
+        f"Test accuracy{records} at each level; the open diamond left of Q = 0: {labels(report)[NONE]}."
+        f"{beside_zero(report, _swept_levels(report))} {bars_caption(report, cells)} "
+        "Levels are compared seed by seed, which sees smaller differences than these bars. "
         f"The grey band is the tolerated loss (architecture {_leading(report)})."
     )
     curve = next((c for c in report.curves if c.architecture == _leading(report) and c.c is not None), None)

@@ -8,15 +8,16 @@ from pathlib import Path
 
 from helmholtz.analysis.estimate import Estimate
 from helmholtz.analysis.summary import Report
-from helmholtz.analysis.wording import points, signed
+from helmholtz.analysis.wording import kilohertz, overhead, points, signed, times_smaller
 from helmholtz.levels import NONE
 from helmholtz.report.picture import Picture, Undrawn
+from helmholtz.report.players import Players
 
 TEMPLATE = "report.html"
 NO_VALUE = "\N{EN DASH}"
 
 
-def page(report: Report, pictures: Sequence[Picture | Undrawn], *, root: str, experiment: str) -> str:
+def page(report: Report, pictures: Sequence[Picture | Players | Undrawn], *, root: str, experiment: str) -> str:
     """The page, everything from data escaped. `root` is the run root, as the user wrote it; `experiment` its YAML."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -34,11 +35,16 @@ def page(report: Report, pictures: Sequence[Picture | Undrawn], *, root: str, ex
         "signed": signed,
         "size": _size,
         "number": _number,
+        "times_smaller": times_smaller,
+        "kilohertz": kilohertz,
     }
     return environment.get_template(TEMPLATE).render(
         report=report,
         answer=report.recommendation,
         pictures=[(picture, _data_uri(picture) if isinstance(picture, Picture) else None) for picture in pictures],
+        audio=report.codec.medium == "audio",
+        overhead=overhead(report.codec.medium),
+        recompressed=any(source != NONE for level in report.levels for source in level.source_levels),
         labels={level.level: level.label for level in report.levels},
         original=next(level.label for level in report.levels if level.level == NONE),
         by_level={level.level: level for level in report.levels},

@@ -9,6 +9,7 @@ from helmholtz.analysis.summary import Report
 from helmholtz.levels import NONE
 from helmholtz.report.marks import SIZE, STYLES, errors
 from helmholtz.report.picture import Picture, Undrawn, draw
+from helmholtz.report.quantisation_axis import LABEL, TICKS, beside_zero, places
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,6 +26,7 @@ def predicted_curve(report: Report) -> Picture | Undrawn:
     leading = report.recommendation.architecture
     curve = next((curve for curve in fitted if curve.architecture == leading), fitted[0])
     c = curve.c or 0.0
+    at = places(report)
     cells = [
         cell
         for cell in report.cells
@@ -33,18 +35,18 @@ def predicted_curve(report: Report) -> Picture | Undrawn:
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
-        at = [step / STEPS for step in range(STEPS - 3)]  # at Q = 1 the logarithm has no bound
-        heights = [100 * predict(c, quantisation) for quantisation in at]
-        axes.plot(at, heights, color="#666666", lw=1.4, ls=(0, (1, 1.5)), label="paper: c·ln(100 - Q)")
+        along = [step / STEPS for step in range(STEPS - 3)]  # at Q = 1 the logarithm has no bound
+        heights = [100 * predict(c, quantisation) for quantisation in along]
+        axes.plot(along, heights, color="#666666", lw=1.4, ls=(0, (1, 1.5)), label="paper: c·ln(100 - Q)")
         colour, marker, _ = STYLES[curve.architecture]
         estimates = [cell.test_accuracy for cell in cells]
         axes.errorbar(
-            [cell.quantisation for cell in cells], [100 * (e.mean or 0) for e in estimates], yerr=errors(estimates, 100),
+            [at[cell.level] for cell in cells], [100 * (e.mean or 0) for e in estimates], yerr=errors(estimates, 100),
             color=colour, marker=marker, ls="", ms=5.5, capsize=2.5, elinewidth=1, label=f"architecture {curve.architecture}",
         )  # fmt: skip
         axes.axhline(100, color="#bbbbbb", lw=0.8)
-        axes.set(xlabel="relative quantisation Q  (0: least, 1: most compressed)", ylabel="test accuracy (%)")
-        axes.set_xlim(-0.02, 1.02)
+        axes.set(xlabel=LABEL, ylabel="test accuracy (%)", xticks=TICKS)
+        axes.set_xlim(min(0.0, *(at[cell.level] for cell in cells)) - 0.02, 1.02)
         axes.set_ylim(0, 1.05 * max(100, heights[0]))
         figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
 
@@ -54,6 +56,6 @@ def predicted_curve(report: Report) -> Picture | Undrawn:
     return draw(
         "prediction", title=title, size=SIZE, paint=paint,
         alt=f"Predicted curve falling from {100 * predict(c, 0):.3g}% at Q 0 ever faster towards Q 1; measured: {measured}.",
-        caption=f"Accuracy = c·ln(100 - Q), Q in percent, scaled by least squares to the compressed levels "
-        f"(c = {c:.3g}{r2}). Points are means over seeds with their intervals.{beyond}",
+        caption=f"Accuracy = c·ln(100 - Q), Q in percent, scaled by least squares to the compressed levels (c = {c:.3g}{r2}). "
+        f"Points are means over seeds with their intervals.{beside_zero(report, [cell.level for cell in cells])}{beyond}",
     )  # fmt: skip

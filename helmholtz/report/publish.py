@@ -12,6 +12,15 @@ from helmholtz.analysis.summarise import summarise
 from helmholtz.analysis.summary import Report
 from helmholtz.analysis.table import Row, Run, curves_csv, read_run, rows
 from helmholtz.experiment import Experiment
+from helmholtz.report.clips import PickedClip, read_clips
+from helmholtz.report.contact_sheet import contact_sheet
+from helmholtz.report.figures import figures
+from helmholtz.report.html import page
+from helmholtz.report.picks import Shown
+from helmholtz.report.picture import Picture, Undrawn
+from helmholtz.report.players import Players, players
+from helmholtz.report.spectrograms import spectrograms
+from helmholtz.report.tensorboard import write_tensorboard
 from helmholtz.storage import Store
 
 _ANALYSIS = ("report/curves.csv", "report/report.json")
@@ -63,21 +72,22 @@ def _digest(store: Store, key: str) -> str:
 
 
 def _write(store: Store, run: Run, table: tuple[Row, ...], report: Report) -> None:
-    from helmholtz.report.contact_sheet import contact_sheet
-    from helmholtz.report.figures import figures
-    from helmholtz.report.html import page
-    from helmholtz.report.picture import Picture
-    from helmholtz.report.tensorboard import write_tensorboard
-
-    pictures = (*figures(report, table), contact_sheet(store, run))
+    clips = read_clips(store, run) if run.codec.medium == "audio" else None
+    pictures = (*figures(report, table), *_records(store, run, clips))
     for picture in pictures:
         if isinstance(picture, Picture):
             store.write_bytes(f"report/figures/{picture.name}.svg", picture.svg)
             store.write_bytes(f"report/figures/{picture.name}.png", picture.png)
     experiment_yaml = yaml.safe_dump(report.experiment, sort_keys=False, allow_unicode=True)
     store.write_bytes("report/experiment.yaml", experiment_yaml.encode())
-    write_tensorboard(store, report, table, pictures)
+    write_tensorboard(store, report, table, pictures, clips)
     store.write_bytes("report/report.html", page(report, pictures, root=store.uri, experiment=experiment_yaml).encode())
+
+
+def _records(store: Store, run: Run, clips: Shown[PickedClip] | None) -> tuple[Picture | Players | Undrawn, ...]:
+    if clips is None:
+        return (contact_sheet(store, run),)
+    return spectrograms(run, clips), players(run, clips)
 
 
 def _analysed(store: Store, experiment: Experiment, dataset: str) -> tuple[Run, tuple[Row, ...], Report]:

@@ -12,8 +12,14 @@ from typing import Any
 
 from helmholtz.analysis.summary import Report
 from helmholtz.analysis.table import Row
-from helmholtz.levels import NONE
+from helmholtz.audio import SAMPLE_RATE
+from helmholtz.levels import NONE, Level
+from helmholtz.report.clips import PickedClip
+from helmholtz.report.marks import labels
+from helmholtz.report.picks import Shown, short
 from helmholtz.report.picture import Picture, Undrawn
+from helmholtz.report.players import Players
+from helmholtz.report.quantisation_axis import places
 from helmholtz.storage import Store
 
 SUMMARY = "tensorboard/summary/events.out.tfevents.summary"
@@ -24,9 +30,15 @@ def hparams_key(trial: str) -> str:
     return f"tensorboard/trials/{trial}/events.out.tfevents.hparams"
 
 
-def write_tensorboard(store: Store, report: Report, table: Sequence[Row], pictures: Sequence[Picture | Undrawn]) -> None:
-    """Writes the events. Takes seconds for the import of TensorFlow."""
-    _write(store, SUMMARY, lambda: _summary(report, pictures))
+def write_tensorboard(
+    store: Store,
+    report: Report,
+    table: Sequence[Row],
+    pictures: Sequence[Picture | Players | Undrawn],
+    clips: Shown[PickedClip] | None = None,
+) -> None:
+    """Writes the events; `clips` go to the audio tab. Takes seconds for the import of TensorFlow."""
+    _write(store, SUMMARY, lambda: _summary(report, pictures, clips))
     for row in table:
         if row.status != "missing":
             _write(store, hparams_key(row.trial), lambda row=row: _trial(row))  # type: ignore[misc]  # a default binds the row
@@ -44,7 +56,7 @@ def _write(store: Store, key: str, emit: Callable[[], None]) -> None:
         store.upload(path, key)
 
 
-def _summary(report: Report, pictures: Sequence[Picture | Undrawn]) -> None:
+def _summary(report: Report, pictures: Sequence[Picture | Players | Undrawn], clips: Shown[PickedClip] | None) -> None:
     import tensorflow as tf
     from tensorboard.plugins.hparams import api as hp
 
@@ -61,6 +73,20 @@ def _summary(report: Report, pictures: Sequence[Picture | Undrawn]) -> None:
             tf.summary.image(picture.name, image[tf.newaxis], description=picture.caption)
     for tag, step, value in _against_q(report):
         tf.summary.scalar(tag, value, step=step)
+    if clips is not None:
+        _clips(clips, labels(report))
+
+
+def _clips(clips: Shown[PickedClip], named: dict[Level, str]) -> None:
+    """A group a clip, a tag a level: decoded and aligned, as the networks hear them. (Of steps, TensorBoard shows but ten.)"""
+    import tensorflow as tf
+
+    for level, row in clips.levels.items():
+        for number, (name, clip) in enumerate(zip(clips.names, row, strict=True), start=1):
+            if clip is not None:
+                wave = tf.cast(clip.samples, tf.float32)[tf.newaxis, :, tf.newaxis] / 32768
+                # A slash would open a group of its own.
+                tf.summary.audio(f"clip {number}, {short(name, 40).replace('/', '|')}/{named[level]}", wave, SAMPLE_RATE)
 
 
 METRICS = {
@@ -83,14 +109,20 @@ def _trial(row: Row) -> None:
 
 
 def _against_q(report: Report) -> Iterator[tuple[str, int, Any]]:
-    """(tag, Q in percent as the step, value). None has tags of its own: its Q is 0, as is that of quality 100."""
+    """(tag, Q in percent as the step, value). Levels that share Q = 0 with a more compressed one, as none does, have tags of
+    their own."""
+    at, named = places(report), labels(report)
     for cell in sorted(report.cells, key=lambda cell: cell.quantisation):
-        where = f"{cell.architecture} lossless" if cell.level == NONE else cell.architecture
+        where = cell.architecture if at[cell.level] >= 0 else f"{cell.architecture} {_apart(cell.level, named)}"
         step = round(100 * cell.quantisation)
         for name, estimate in (("accuracy", cell.test_accuracy), ("epochs_to_converge", cell.epochs_to_converge)):
             if estimate.mean is not None:
                 yield f"{name} against Q/{where}", step, estimate.mean
     for level in sorted(report.levels, key=lambda level: level.quantisation):
         if level.bits_per_sample is not None:
-            where = "lossless" if level.level == NONE else "levels"
+            where = "levels" if at[level.level] >= 0 else _apart(level.level, named)
             yield f"bits per {report.codec.sample} against Q/{where}", round(100 * level.quantisation), level.bits_per_sample
+
+
+def _apart(level: Level, named: dict[Level, str]) -> str:
+    return "lossless" if level == NONE else f"at {named[level]}"
