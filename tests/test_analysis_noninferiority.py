@@ -12,6 +12,7 @@ from scipy import stats
 
 from helmholtz.analysis.estimate import estimate
 from helmholtz.analysis.noninferiority import above_chance, compare, detectable, seeds_needed, walk
+from helmholtz.analysis.simulation import Sweep, run
 from helmholtz.levels import NONE
 
 MARGIN, CONFIDENCE = 0.01, 0.95
@@ -172,6 +173,40 @@ def test_nothing_is_concluded_where_nothing_is_learned(none: list[float], chance
     found = walked({NONE: dict(enumerate(none)), 100: {i: v + 0.0001 * i for i, v in enumerate(none)}}, chance=chance)
     assert found.above_chance is above
     assert (found.n_approx == 100) == (above is True)
+
+
+@pytest.mark.parametrize("seeds", [2, 5])
+@pytest.mark.parametrize(
+    ("chance", "records", "common"), [(0.1, 10_000, 0.0), (0.1, 10_000, 1.0), (0.5, 500, 0.5), (0.01, 500, 1.0)]
+)
+def test_networks_that_learned_nothing_are_rarely_above_chance(seeds: int, chance: float, records: int, common: float) -> None:
+    runs, random = 1_500, np.random.default_rng(seeds)
+    sweep = Sweep({NONE: chance}, seeds, records, common=common)
+    wrong = sum(
+        above_chance(list(run(sweep, random)[NONE].values()), chance, CONFIDENCE, records) or False for _ in range(runs)
+    )
+    assert wrong / runs <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / runs)
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "records", "above"),
+    [
+        ([0.35, 0.42], 2_000, True),  # a t test of two seeds can't see it
+        ([0.35, 0.42], 20, False),  # one record in ten, and few records
+        ([0.26, 0.26, 0.26], 100, False),
+        ([0.26, 0.26, 0.26], 10_000, True),
+        ([0.25, 0.9], 2_000, False),  # one of two networks learned nothing
+        ([0.25, 0.25], 2_000, False),
+        ([0.2, 0.21], 1_000_000, False),
+        ([1.0, 1.0], 10, True),
+        ([0.9], 2_000, None),
+    ],
+)
+def test_the_test_sets_size_counts_in_what_is_above_chance(accuracies: list[float], records: int, above: bool | None) -> None:
+    assert above_chance(accuracies, 0.25, CONFIDENCE, records) is above
+    cell = dict(enumerate(accuracies))
+    found = walk("A", {NONE: cell}, (), seeds=2, chance=0.25, margin=MARGIN, confidence=CONFIDENCE, test_records=records)
+    assert found.above_chance is above
 
 
 @settings(max_examples=50, deadline=None)

@@ -16,6 +16,7 @@ import functools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from statistics import NormalDist
 from typing import Literal
 
 from helmholtz.analysis.estimate import Documented, spread, spread_is_known, t_quantile
@@ -109,6 +110,7 @@ def walk(
     margin: float,
     confidence: float,
     diverged: Mapping[Level, int] | None = None,
+    test_records: int | None = None,
 ) -> Walk:
     """Walks down `levels` (least compressed first; `none` is skipped) through `accuracies` (level -> seed -> 0..1).
 
@@ -128,7 +130,7 @@ def walk(
     passed = 0
     while passed < len(comparisons) and comparisons[passed].verdict == "non-inferior":
         passed += 1
-    above = above_chance(list(none.values()), chance, confidence)
+    above = above_chance(list(none.values()), chance, confidence, test_records)
     return Walk(
         architecture=architecture,
         chance=chance,
@@ -139,13 +141,22 @@ def walk(
     )
 
 
-def above_chance(accuracies: Sequence[float], chance: float, confidence: float) -> bool | None:
-    """Whether the one-sided lower bound of the mean of `accuracies` lies above `chance`; None for fewer than two values."""
+def above_chance(accuracies: Sequence[float], chance: float, confidence: float, test_records: int | None = None) -> bool | None:
+    """Whether `accuracies`, one a seed, are on average above `chance` (0..1); None for fewer than two values.
+
+    The variance of their mean is that of the right answers of networks that have learned nothing on `test_records` (binomial;
+    once, not divided by the seeds: they may all have the same luck with the test set) plus that seen over seeds. The first
+    is known, so the quantile is the normal one; half a record is taken off for continuity. Without `test_records` it is a t
+    test over seeds, which for two seeds finds only what is large beside their spread.
+    """
     sd = spread(accuracies)
     if sd is None:
         return None
     n = len(accuracies)
-    return statistics.fmean(accuracies) - t_quantile(confidence, n - 1) * sd / math.sqrt(n) > chance
+    if test_records is None:
+        return statistics.fmean(accuracies) - t_quantile(confidence, n - 1) * sd / math.sqrt(n) > chance
+    error = math.sqrt(chance * (1 - chance) / test_records + sd**2 / n)
+    return statistics.fmean(accuracies) - 0.5 / test_records - NormalDist().inv_cdf(confidence) * error > chance
 
 
 def detectable(n: int, sd: float, confidence: float) -> float:

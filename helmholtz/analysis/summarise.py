@@ -21,7 +21,7 @@ from helmholtz.analysis.summary import (
     TrialCounts,
 )
 from helmholtz.analysis.table import Row, Run
-from helmholtz.analysis.wording import original
+from helmholtz.analysis.wording import level_label
 from helmholtz.levels import NONE, Level
 from helmholtz.manifest import LevelManifest, RejectedEntry
 
@@ -40,8 +40,14 @@ def summarise(run: Run, table: Sequence[Row]) -> Report:
         experiment=run.experiment.model_dump(mode="json"),
         dataset=run.dataset,
         classes=manifests[0].classes if manifests else (),
-        test_records=manifests[0].splits["test"].records if manifests and "test" in manifests[0].splits else None,
-        codec=CodecSummary(identity=run.codec.identity, name=run.codec.name, scale=run.codec.scale, sample=run.codec.sample),
+        test_records=_test_records(run),
+        codec=CodecSummary(
+            identity=run.codec.identity,
+            name=run.codec.name,
+            medium=run.codec.medium,
+            scale=run.codec.scale,
+            sample=run.codec.sample,
+        ),
         trials=TrialCounts(
             expected=len(table),
             complete=sum(row.status == "complete" for row in table),
@@ -70,15 +76,17 @@ def _level(run: Run, level: Level) -> LevelSummary:
     nbytes = manifest.payload_bytes if manifest else None
     return LevelSummary(
         level=level,
-        label=original(run) if level == NONE else f"{run.codec.scale} {level}",
+        label=level_label(run, level),
         quantisation=run.codec.quantisation(level),
         records={name: split.records for name, split in manifest.splits.items()} if manifest else {},
         payload_bytes=nbytes,
         coded_bytes=sum(split.coded_bits for split in manifest.splits.values()) / 8 if manifest else None,
         source_bytes=manifest.source_bytes if manifest else None,
         ratio_to_none=none.payload_bytes / nbytes if none and nbytes else None,
-        ratio_to_source=manifest.source_bytes / nbytes if manifest and nbytes else None,
-        bits_per_sample=manifest.bits_per_sample if manifest else None,
+        ratio_to_source=manifest.ratio_to_source if manifest else None,
+        bits_per_sample=manifest.payload_bits_per_sample if manifest else None,
+        bitrate=manifest.bitrate if manifest else None,
+        coded_rates=manifest.coded_rates if manifest else {},
         theoretical_bits={
             name: TheoreticalBits(lost=bits.lost, left=bits.left) for name, bits in run.codec.bits(level).items()
         },
@@ -128,7 +136,13 @@ def _walk(run: Run, table: Sequence[Row], architecture: str) -> Walk:
         margin=run.experiment.analysis.margin,
         confidence=run.experiment.analysis.confidence,
         diverged=diverged,
+        test_records=_test_records(run),
     )
+
+
+def _test_records(run: Run) -> int | None:
+    manifest: LevelManifest | None = next(iter(run.manifests.values()), None)
+    return manifest.splits["test"].records if manifest and "test" in manifest.splits else None
 
 
 def _chance(run: Run) -> float:
@@ -140,11 +154,11 @@ def _chance(run: Run) -> float:
 
 
 def _curve(cells: Sequence[CellSummary], architecture: str) -> PaperCurve:
-    means = {
-        cell.quantisation: cell.test_accuracy.mean
+    means = [
+        (cell.quantisation, cell.test_accuracy.mean)
         for cell in cells
         if cell.architecture == architecture and cell.level != NONE and cell.test_accuracy.mean is not None
-    }
+    ]
     return fit(architecture, means)
 
 

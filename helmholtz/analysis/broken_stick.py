@@ -1,0 +1,153 @@
+"""Where accuracy begins to fall, in bits: a plateau, then a line in the logarithm of the payload's bits.
+
+accuracy(x) = plateau for x >= breakpoint, plateau - slope * (breakpoint - x) below, x = ln(bits a sample). Least squares
+over all trials; what the trials of one seed share (initialisation, order of the data) is taken out as an effect of its own.
+
+The interval is that of the profile likelihood, calibrated by F: it holds those breakpoints whose best stick lies no
+further from the levels' means than the very best does, measured by how far the means scatter about that, with levels - 3
+degrees of freedom. The scatter of the levels, not that of the seeds within a level, is the yardstick: it holds all that
+moves single levels off the stick, which is the luck of the seeds, luck that all seeds have in common at a level because
+they are tested on the same records, and how far the true curve is from a stick. The seeds alone are blind to the last two.
+So more seeds narrow the interval only while theirs is the larger part; more levels always do.
+
+One kind of luck no scatter shows: a test set with more records of middling difficulty than there should be, on which all
+networks lose too much at every level, smoothly. Its size is known, though: if right or wrong were the record's doing alone,
+the accuracies p < q of two levels would have covariance p (1 - q) / test records. With `test_records` the variance that
+this gives the breakpoint is added in full. The interval then holds for another test set of that size, too; it is wider
+than it had to be to the extent that right or wrong is the network's doing. docs/statistics.md has the coverage of both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from statistics import NormalDist
+
+import numpy as np
+
+from helmholtz.analysis.estimate import NO_SPREAD, Documented, t_quantile
+from helmholtz.analysis.stick import Stick, StickProblem
+from helmholtz.levels import Level
+
+FEWEST_LEVELS = 4  # three parameters, and one more to see how well they fit
+
+
+class BrokenStick(Documented):
+    """Plateau and drop of one architecture in ln(bits), `none` included at its own measured bits."""
+
+    architecture: str
+    """Architecture whose accuracies were fitted."""
+    levels: int
+    """Levels with at least one complete trial and known bits."""
+    trials: int
+    """Complete trials at these levels."""
+    plateau: float | None
+    """Accuracy above the breakpoint, a fraction, mean over seeds; null if none is seen."""
+    slope: float | None
+    """Accuracy lost below the breakpoint for each unit of ln(bits), at least 0: times 0.69 for each halving of the bits. Null
+    if it can't be told, because only the lowest level lies below the breakpoint."""
+    breakpoint: float | None
+    """Bits a sample at which accuracy begins to fall; null if it can't be told."""
+    low: float | None
+    """Lower end of the confidence interval of the breakpoint, bits a sample; null if open."""
+    high: float | None
+    """Upper end of the confidence interval of the breakpoint, bits a sample; null if open."""
+    above: Level | None
+    """The most compressed level that is still on the plateau; null if there is none, or no drop."""
+    below: Level | None
+    """The least compressed level that is below the breakpoint; null if there is none."""
+    reason: str
+    """Why something is null, or empty."""
+
+
+def broken_stick(
+    architecture: str,
+    accuracies: Mapping[Level, Mapping[int, float]],
+    bits: Mapping[Level, float],
+    confidence: float,
+    *,
+    test_records: int | None = None,
+) -> BrokenStick:
+    """Fits `accuracies` (level -> seed -> 0..1) at `bits` (level -> measured bits a sample); interval at `confidence` (0..1).
+
+    With `test_records`, their number, the interval holds the luck of the test set, too. Levels without a trial, or without
+    bits above 0, are left out.
+    """
+    trials = [
+        (math.log(bits[level]), accuracy, seed)
+        for level, by_seed in accuracies.items()
+        if bits.get(level, 0.0) > 0
+        for seed, accuracy in by_seed.items()
+    ]
+    used = {level for level, by_seed in accuracies.items() if by_seed and bits.get(level, 0.0) > 0}
+    nothing = BrokenStick(
+        architecture=architecture, levels=len(used), trials=len(trials), plateau=None, slope=None, breakpoint=None,
+        low=None, high=None, above=None, below=None, reason="",
+    )  # fmt: skip
+    distinct = len({x for x, _, _ in trials})
+    if distinct < FEWEST_LEVELS:
+        return _because(
+            nothing, f"{distinct} different sizes of level with a complete trial: at least {FEWEST_LEVELS} are needed"
+        )
+    x, y, seeds = (np.array(column) for column in zip(*trials, strict=True))
+    problem = StickProblem(x, y, np.unique(seeds, return_inverse=True)[1])
+    if problem.degrees < 1:
+        return _because(nothing, "too few seeds are complete at more than one level")
+    stick = problem.fit()
+    by_size = sorted(used, key=lambda level: bits[level])
+    found = nothing.model_copy(update=_estimates(stick, by_size, bits))
+    return found.model_copy(update=_interval(problem, stick, found.reason, confidence, test_records))
+
+
+def _because(found: BrokenStick, reason: str) -> BrokenStick:
+    return found.model_copy(update={"reason": reason})
+
+
+def _estimates(stick: Stick, by_size: list[Level], bits: Mapping[Level, float]) -> dict[str, object]:
+    """The fields of the best fit; `by_size` are the levels, fewest bits first."""
+    if stick.slope == 0:
+        return {
+            "plateau": stick.plateau,
+            "slope": 0.0,
+            "reason": "no drop: on the whole accuracy does not fall with compression",
+        }
+    if math.isinf(stick.breakpoint):
+        return {"slope": stick.slope, "below": by_size[-1], "reason": "no plateau: accuracy falls from the largest level on"}
+    above = [level for level in by_size if math.log(bits[level]) >= stick.breakpoint]
+    below = [level for level in by_size if math.log(bits[level]) < stick.breakpoint]
+    bracket: dict[str, object] = {"plateau": stick.plateau, "above": above[0], "below": below[-1]}
+    if stick.flat:
+        reason = "only the lowest level lies below the plateau: where between it and the next the drop begins can't be told"
+        return bracket | {"reason": f"{reason}; test a level between"}
+    return bracket | {"slope": stick.slope, "breakpoint": math.exp(stick.breakpoint)}
+
+
+def _interval(
+    problem: StickProblem, stick: Stick, reason: str, confidence: float, test_records: int | None
+) -> dict[str, object]:
+    scatter = stick.lack_of_fit / stick.degrees
+    if scatter <= NO_SPREAD**2:
+        return {"reason": _joined(reason, "the levels scatter too little about the fit for an interval")}
+    allowed = t_quantile((1 + confidence) / 2, stick.degrees) ** 2 * scatter
+    if test_records:  # this variance is known, so its quantile is the normal one; added, so that it never narrows the interval
+        allowed += NormalDist().inv_cdf((1 + confidence) / 2) ** 2 * _test_set_variance(problem, stick, test_records)
+    low, high = problem.accepted(stick.lack_of_fit + allowed)
+    if math.isinf(low):
+        shown = "no drop is shown: a constant accuracy fits the levels almost as well" if stick.slope else ""
+        return {"reason": _joined(shown, reason)}
+    if math.isinf(high):
+        reason = reason or "no plateau is shown: a straight line fits almost as well, so the interval is open above"
+        return {"low": math.exp(low), "reason": reason}
+    return {"low": math.exp(low), "high": math.exp(high), "reason": reason}
+
+
+def _test_set_variance(problem: StickProblem, stick: Stick, test_records: int) -> float:
+    """Of the breakpoint, in units of a trial's, from luck with the records that all networks have in common."""
+    p = np.clip(problem.level_values(stick), 0.0, 1.0)
+    covariance = (np.minimum(p[:, None], p) - p[:, None] * p) / test_records
+    weights = problem.sensitivity(stick)
+    return max(float(weights @ covariance @ weights), 0.0)
+
+
+def _joined(*reasons: str) -> str:
+    return "; ".join(reason for reason in reasons if reason)
