@@ -77,7 +77,7 @@ class LevelManifest(Model):
 
     @property
     def ratio_to_source(self) -> float | None:
-        """How many times smaller than in the source; None where clips were cropped: the source's bytes hold more than they do."""
+        """How many times smaller than in the source; None where clips were cropped: the source holds more than they do."""
         if "cropped" in self.notes or not self.payload_bytes:
             return None
         return self.source_bytes / self.payload_bytes
