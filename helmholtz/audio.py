@@ -31,11 +31,11 @@ import io
 import math
 import shutil
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from helmholtz.audio_containers import ends_early, has_no_length
 from helmholtz.errors import BadRecord
 
 SAMPLE_RATE = 44_100  # Hz, of every clip
@@ -44,7 +44,6 @@ MAX_CHANNELS = 8
 
 _MARGIN = 0.05  # seconds read behind the clip, so that the resampler's filter (a few milliseconds) doesn't see an end there
 _FFMPEG_SECONDS = 60.0  # that ffmpeg may decode; a bitrate estimated from a longer file is too high
-_NO_LENGTH = 0x7FFFF000  # what writes WAV to a pipe claims this many bytes (SoX) or more (ffmpeg, arecord)
 
 _SOUNDFILE = (b"RIFF", b"RIFX", b"RF64", b"FORM", b".snd", b"caff", b"fLaC", b"OggS", b"ID3")
 _FFMPEG = {  # first bytes -> ffmpeg's name; given to it, so that it doesn't look for itself and find a playlist of other files
@@ -98,7 +97,7 @@ def decode(data: bytes, frames: int) -> Clip:
     if not data:
         raise BadRecord("empty file")
     kind = _kind(data)
-    cut_off = _ends_early(data)
+    cut_off = ends_early(data)
     try:
         part = _read_by_libsndfile(data, frames) if kind is None else _read_by_ffmpeg(data, kind, frames)
     except BadRecord:
@@ -115,7 +114,10 @@ def decode(data: bytes, frames: int) -> Clip:
     notes = [*part.notes, *_channel_notes(part.wave.shape[1])]
     if part.rate != SAMPLE_RATE:
         notes.append("resampled")
-    resampled = resample(part.wave.mean(axis=1), part.rate)
+    with np.errstate(over="ignore", invalid="ignore"):  # absurdly large samples: found below
+        resampled = resample(part.wave.mean(axis=1), part.rate)
+    if not np.isfinite(resampled).all():
+        raise BadRecord("samples that are not numbers")
     if len(resampled) and np.abs(resampled).max() > 1:
         notes.append("clipped")
     samples, fitted = fit(to_int16(resampled), frames)
@@ -192,7 +194,7 @@ def _read_by_libsndfile(data: bytes, frames: int) -> _Part:
         if file.format == "MP3":
             return _of_mpeg(data, wave, file.samplerate, file.frames)
         notes = [_DEPTHS[file.subtype]] if file.subtype in _DEPTHS else []
-        if data.startswith(b"RIFF") and _sound_chunk(data, b"data", "little")[1] >= _NO_LENGTH:
+        if has_no_length(data):
             notes.append("unknown length")
         lossless = file.subtype in _DEPTHS or file.subtype.startswith(("PCM", "ALAC"))
         bitrate = None if lossless else 8 * len(data) / 1000 * file.samplerate / max(1, file.frames)
@@ -239,47 +241,3 @@ def _channel_notes(channels: int) -> list[str]:
     if channels == 1:
         return []
     return ["stereo" if channels == 2 else f"{channels} channels"]
-
-
-def _ends_early(data: bytes) -> bool:
-    """Whether a file is cut off, as far as its container tells: chunks, pages or boxes that go on behind its end."""
-    if data.startswith((b"RIFF", b"RIFX", b"FORM")):
-        is_aiff = data[8:12] in (b"AIFF", b"AIFC")
-        start, size = _sound_chunk(data, b"SSND" if is_aiff else b"data", "little" if data.startswith(b"RIFF") else "big")
-        return size < _NO_LENGTH and start + size > len(data)
-    if data.startswith(b"OggS"):
-        return _ogg_ends_early(data)
-    return data[4:8] == b"ftyp" and _mp4_ends_early(data)
-
-
-def _sound_chunk(data: bytes, name: bytes, order: Literal["little", "big"]) -> tuple[int, int]:
-    """Start and claimed size of the chunk `name` of a RIFF or AIFF file; one byte behind the file's end if there is none."""
-    position = 12
-    while position + 8 <= len(data):
-        size = int.from_bytes(data[position + 4 : position + 8], order)
-        if data.startswith(name, position):
-            return position + 8, size
-        position += 8 + size + size % 2
-    return len(data), 1
-
-
-def _ogg_ends_early(data: bytes) -> bool:
-    """Whether the last page (RFC 3533, section 6) isn't whole, or isn't marked as the stream's last."""
-    page = data.rindex(b"OggS")
-    if len(data) < page + 27:
-        return True
-    lacing = data[page + 27 : page + 27 + data[page + 26]]
-    return page + 27 + data[page + 26] + sum(lacing) > len(data) or not data[page + 5] & 4
-
-
-def _mp4_ends_early(data: bytes) -> bool:
-    """Whether a box (ISO/IEC 14496-12, 4.2) of the top level goes on behind the file's end."""
-    position = 0
-    while position + 8 <= len(data):
-        size = int.from_bytes(data[position : position + 4])
-        if size == 1:
-            size = int.from_bytes(data[position + 8 : position + 16])
-        if size == 0:  # up to the end
-            return False
-        position += max(size, 8)
-    return position > len(data)

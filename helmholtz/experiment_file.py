@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from helmholtz.errors import ExperimentError
-from helmholtz.experiment import Experiment
+from helmholtz.experiment import AUDIO_KINDS, Experiment
 
 _OF_ONE_SET = {"path", "classes", "group", "download", "notes", "effects_seed", "part"}  # keys below dataset
 MAX_BYTES = 1 << 20  # an experiment is a page of text; anything larger is a mistake
@@ -44,14 +44,14 @@ def parse_experiment(text: str, overrides: Sequence[str] = (), *, where: str = "
     tree = _tree(text, where)
     if name and "name" not in tree:
         tree["name"] = "".join(c if c.isalnum() and c.isascii() else "-" for c in name.lower()).strip("-")[:63] or "experiment"
+    if "dataset.kind" in _keys(overrides):
+        _leave_out_the_data_set(tree, overrides)
+    if "training.optimizer" in _keys(overrides):
+        _leave_out(tree.get("training"), {"learning_rate", "momentum", "decay"})
+    if _keys(overrides) & {"architectures", "levels"}:
+        _leave_out(tree, {"also"})  # a grid given by hand is the whole grid, without the file's extra combinations
     for override in overrides:
         _apply(tree, override)
-    overridden = {override.split("=")[0].strip() for override in overrides}
-    if overridden & {"architectures", "levels"} and "also" not in overridden:
-        tree.pop("also", None)  # a grid given by hand is the whole grid, without the file's extra combinations
-    if "dataset.kind" in overridden and isinstance(tree.get("dataset"), dict):
-        for key in _OF_ONE_SET - {key.removeprefix("dataset.") for key in overridden}:
-            tree["dataset"].pop(key, None)  # another data set than the file's: where that is and what is in it says nothing
     try:
         experiment = Experiment.model_validate(tree)
         experiment.model_dump_json()  # as the run root will hold it
@@ -60,6 +60,26 @@ def parse_experiment(text: str, overrides: Sequence[str] = (), *, where: str = "
         raise ExperimentError(f"{where}: a text in it is not valid Unicode ({error})") from error
     except ValidationError as error:
         raise ExperimentError("\n".join(_explain(where, detail, overrides) for detail in error.errors()[:10])) from error
+
+
+def _keys(overrides: Sequence[str]) -> set[str]:
+    return {override.split("=")[0].strip() for override in overrides}
+
+
+def _leave_out(section: Any, keys: set[str]) -> None:
+    if isinstance(section, dict):
+        for key in keys:
+            section.pop(key, None)
+
+
+def _leave_out_the_data_set(tree: dict[str, Any], overrides: Sequence[str]) -> None:
+    """Takes out what the file says of its own data set, since another kind is asked for, and of the codec of its medium."""
+    dataset = tree.get("dataset")
+    if isinstance(dataset, dict):
+        kind = next(o.partition("=")[2].strip() for o in reversed(overrides) if _keys([o]) == {"dataset.kind"})
+        if (dataset.get("kind") in AUDIO_KINDS) != (kind in AUDIO_KINDS):
+            _leave_out(tree, {"codec", "jpeg", "mp3"})
+        _leave_out(dataset, _OF_ONE_SET)
 
 
 def _read(name: str) -> tuple[str, str]:

@@ -43,6 +43,11 @@ def lying(data: bytes) -> bytes:
     return data[:at] + (1 << 30).to_bytes(4, "little") + data[at + 4 :]
 
 
+def overflowing() -> bytes:
+    """Two channels of finite samples, whose mean is none, at another rate."""
+    return wav(np.full((48_000, 2), 3e38, np.float32), rate=48_000, subtype="FLOAT")
+
+
 # File -> (content, note in the manifest if it is used, reason if it is set aside); docs/audio.md says the same.
 ODD: dict[str, tuple[Callable[[], bytes], str | None, str | None]] = {
     "truncated.wav": (lambda: wav(tone(1))[:20_000], None, "truncated audio"),
@@ -55,6 +60,9 @@ ODD: dict[str, tuple[Callable[[], bytes], str | None, str | None]] = {
     "three hours.flac": (lambda: wav(np.zeros(3 * 3600 * 1000), rate=1000, form="FLAC"), "silent", None),
     "silent.wav": (lambda: wav(np.zeros(30_000)), "silent", None),
     "10 ms.wav": (lambda: wav(tone(0.01, pitch=235)), "padded", None),
+    "truncated.au": (lambda: wav(tone(1, pitch=238), form="AU")[:20_000], None, "truncated audio"),
+    "truncated RF64.wav": (lambda: wav(tone(1, pitch=239), form="RF64")[:20_000], None, "truncated audio"),
+    "beyond numbers.wav": (lambda: overflowing(), None, "samples that are not numbers"),
     "header lies.wav": (lambda: lying(wav(tone(0.3, pitch=236))), None, "truncated audio"),
     "empty.wav": (lambda: b"", None, "empty file"),
     "text.mp3": (lambda: b"not audio at all, but a text" * 10, None, "not audio"),

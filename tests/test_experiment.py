@@ -69,6 +69,8 @@ def test_the_papers_audio_experiment() -> None:
         (AUDIO + "codec: jpeg", ["codec: jpeg is not for audio", "use mp3"]),
         (GOOD + "codec: mp3", ["codec: mp3 is not for images", "use jpeg"]),
         (AUDIO + "jpeg: {subsampling: '4:4:4'}", ["jpeg: codec is mp3"]),
+        (GOOD + "jpeg: {subsampling: 4:4:4}", ["jpeg.subsampling: it must be in quotes"]),
+        ("dataset: {kind: plucked-strings, max_pixels: 5}\nlevels: [none, 8]", ["max_pixels: kind plucked-strings takes none"]),
         (GOOD + "mp3: {seconds: 1}", ["mp3: codec is jpeg"]),
         (AUDIO + "mp3: {seconds: 0.5}", ["mp3.seconds", "0.6", "0.5"]),
         (AUDIO + "mp3: {seconds: .nan}", ["mp3.seconds"]),
@@ -165,6 +167,14 @@ def test_another_kind_leaves_out_what_is_said_of_the_files_data_set() -> None:
     assert chosen.dataset.classes == ("EQ", "NoFX")
     assert chosen.dataset.group is None
     assert load_experiment("guitar-mp3", ["dataset.kind=plucked-strings"]).dataset.path is None
+    pictures = ["dataset.kind=photographs", "levels=[none,50]", "training.input_size=16"]
+    assert load_experiment("quickstart-audio", pictures).codec == "jpeg"
+
+
+def test_another_optimizer_leaves_out_the_files_rate() -> None:
+    training = load_experiment("quickstart", ["training.optimizer=adadelta"]).training
+    assert (training.learning_rate, training.momentum, training.decay) == (1.0, 0.0, 0.0)
+    assert load_experiment("quickstart", ["training.optimizer=adadelta", "training.decay=0.1"]).training.decay == 0.1
 
 
 def test_a_grid_given_by_hand_is_the_whole_grid() -> None:

@@ -42,7 +42,7 @@ from tests.test_report import HOSTILE, Page
 pytestmark = pytest.mark.tensorflow
 
 CLASSES = ("Chorus", "Distortion", "Flanger", "NoFX")
-CODEC = "mp3-cbr-30870-ref128"
+CODEC = "mp3-cbr-q3-30870-ref128"
 SMALL: dict[str, Any] = {"levels": [NONE, 8], "seeds": 2}
 SOURCE = {"source_levels": {"137": 11_000, "64": 500, "none": 500}, "double_compressed": 500}
 

@@ -461,6 +461,19 @@ def test_threads_need_a_process_of_their_own(store: LocalStore) -> None:
         run_cell(store, experiment(), "d", "A", "none", threads=1 + tf.config.threading.get_intra_op_parallelism_threads())
 
 
+def test_with_mismatch_the_network_is_tested_at_the_other_levels_too(store: LocalStore) -> None:
+    make_level(store, 25, 200)
+    run, matched = experiment(seeds=1, epochs=8), experiment(seeds=1, epochs=8, mismatch=True)
+    (plain,), (result,) = (run_cell(store, each, "d", "A", "none") for each in (run, matched))
+    assert plain.tested_at == {}
+    assert plain.fingerprint != result.fingerprint
+    assert result.test_accuracy == plain.test_accuracy
+    assert result.tested_at.keys() == {"25"}
+    (other,) = run_cell(store, matched, "d", "A", 25)
+    assert other.tested_at.keys() == {"none"}
+    assert result.tested_at["25"] < plain.test_accuracy  # seven times the noise that it was trained on
+
+
 def _instant(
     model: object, data: TrainingData, inputs: Inputs, training: Training, seed: int, on_epoch: Callable[..., None]
 ) -> FitResult:

@@ -65,6 +65,9 @@ class Codec(Protocol):
     def check(self, level: Level) -> None:
         """Raises ValueError, saying what is allowed, if the codec has no such level."""
 
+    def between(self, high: Level, low: Level) -> tuple[int, ...]:
+        """All levels strictly between `high` (the less compressed one) and `low`, least compressed first."""
+
     def label(self, level: int) -> str:
         """The level for people: "quality 25", "32 kbit/s"."""
 

@@ -49,6 +49,12 @@ class JpegCodec:
         if level != NONE and not 1 <= level <= 100:
             raise ValueError(f"{level} is not a JPEG quality: use none or 1 to 100")
 
+    def between(self, high: Level, low: Level) -> tuple[int, ...]:
+        """Every whole quality strictly between `high` and `low`, best first; ``none`` lies above 100."""
+        self.check(high)
+        self.check(low)
+        return () if low == NONE else tuple(range(100 if high == NONE else high - 1, low, -1))
+
     def label(self, level: int) -> str:
         """For example ``quality 25``."""
         return f"quality {level}"

@@ -2,7 +2,8 @@
 
 Nothing but the sound of a decoded clip tells its level. LAME codes low bitrates at lower sample rates (see `CODED_RATES`), and
 every MP3 starts with the delay of its encoder and decoder; so a decoded clip is freed of the delay, resampled to 44.1 kHz,
-rounded to 16 bits and cut to the clip's length, as the lossless one is.
+rounded to 16 bits and cut to the clip's length, as the lossless one is. LAME also turns the volume down at low bitrates, by as
+much as 0.45 dB; that is undone, too.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 
 from helmholtz.audio import SAMPLE_RATE, Samples, decode, fit, resample, to_int16
 from helmholtz.codecs.base import Bits, Encoded, Medium, Prepared
-from helmholtz.codecs.mp3_stream import read_stream
+from helmholtz.codecs.mp3_stream import nominal_bitrate, read_stream
 from helmholtz.errors import BadRecord
 from helmholtz.levels import NONE, Level
 from helmholtz.sources.base import Raw
@@ -38,6 +39,9 @@ MAX_SECONDS = 600.0
 
 # Samples at the coded rate, at every bitrate (measured: 1105 +- 0.03): LAME's 576 and the decoder's 528 + 1.
 _DELAY = 1105
+# LAME's presets scale the sound by this, by kbit/s (presets.c; measured to 0.001 on a tone at every bitrate).
+_SCALES = {bitrate: {192: 0.97, 224: 0.98, 256: 1.0, 320: 1.0}.get(bitrate, 0.95) for bitrate in CODED_RATES}
+_MARGIN = 0.01  # seconds decoded behind the clip, so that the resampler's filter doesn't see an end there
 _QUALITY = 3  # of LAME's search, 0 best to 9 fastest; 3 is what its own program takes
 
 
@@ -61,13 +65,20 @@ class Mp3Codec:
 
     @property
     def identity(self) -> str:
-        """For example ``mp3-cbr-88200-ref128``: the clips' frames, and the reference bitrate, for manifests hold Q."""
-        return f"mp3-cbr-{self.frames}-ref{self.reference_bitrate}"
+        """For example ``mp3-cbr-q3-88200-ref128``: LAME's quality, the clips' frames, and the reference bitrate (of Q)."""
+        return f"mp3-cbr-q{_QUALITY}-{self.frames}-ref{self.reference_bitrate}"
 
     def check(self, level: Level) -> None:
         """Raises ValueError unless `level` is ``none`` or one of BITRATES."""
         if level != NONE and level not in CODED_RATES:
             raise ValueError(f"{level} is not an MP3 bitrate: use none or one of {', '.join(map(str, BITRATES))} kbit/s")
+
+    def between(self, high: Level, low: Level) -> tuple[int, ...]:
+        """Those of BITRATES strictly between `high` and `low`, highest first; ``none`` lies above all."""
+        self.check(high)
+        self.check(low)
+        inner = (rate for rate in reversed(BITRATES) if high == NONE or rate < high)
+        return () if low == NONE else tuple(rate for rate in inner if rate > low)
 
     def label(self, level: int) -> str:
         """For example ``32 kbit/s``."""
@@ -132,10 +143,12 @@ class Mp3Codec:
                     raise BadRecord("not a mono clip of this codec")
                 if file.format == "FLAC":
                     return fit(file.read(self.frames, "int16"), self.frames)[0]
-                wanted = math.ceil(self.frames * file.samplerate / SAMPLE_RATE)
-                wave = file.read(_DELAY + wanted, "float32")[_DELAY:]
+                wanted = math.ceil((self.frames / SAMPLE_RATE + _MARGIN) * file.samplerate)
+                wave = file.read(_DELAY + wanted, "float32")[_DELAY:] / _SCALES.get(nominal_bitrate(payload), 1.0)
                 # Cut before resampling: the delay is a whole number of samples only at the coded rate.
                 return fit(to_int16(resample(wave, file.samplerate)), self.frames)[0]
+        except ValueError as error:
+            raise BadRecord("not an MP3 file of this codec") from error
         except soundfile.SoundFileError as error:
             raise BadRecord("not an MP3 or FLAC file") from error
 

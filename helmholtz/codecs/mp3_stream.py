@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,6 +13,7 @@ MPEG2_BITRATES = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 _SAMPLE_RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}  # by version bits
 _VERSIONS = {3: "1", 2: "2", 0: "2.5"}
 _TAGS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"ID3")  # what may follow the last frame
+_SYNC = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb]")  # sync, and a version that has a layer III
 _FIXED = 0xFFFE0C00  # the bits of a header that are the same in all frames of a file: sync, version, layer, sample rate
 
 
@@ -125,8 +127,16 @@ def _skip_id3(data: bytes) -> int:
 
 
 def _next_sync(data: bytes, start: int) -> int:
-    found = data.find(b"\xff", start)
-    return len(data) if found < 0 else found
+    found = _SYNC.search(data, start)
+    return len(data) if found is None else found.start()
+
+
+def nominal_bitrate(data: bytes) -> int:
+    """kbit/s that the header at the very start of `data` states. Raises ValueError if there is none of layer III."""
+    word = int.from_bytes(data[:4])
+    if len(data) < 4 or _header(word) is None:
+        raise ValueError("no MP3 frame at the start")
+    return (MPEG1_BITRATES if word >> 19 & 3 == 3 else MPEG2_BITRATES)[(word >> 12 & 15) - 1]
 
 
 @lru_cache(maxsize=1024)

@@ -1,10 +1,11 @@
 """A dry note, rendered to a clip of one class.
 
-Loudness must not tell the class: all clips of one note have the same RMS. It is that of the dry note at a peak of -6 to -24
-dBFS, drawn for the note and not for the class; so wide, because effects differ in how far their peaks stand above their RMS
-and the peak alone would tell (a random forest names 14% of the clips of unseen real notes by it, where chance is 8%). No clip
-is ever cut off: one whose peak would still pass full scale is made softer as a whole. All effects answer at once or keep the
-original in place, so no class starts late.
+Loudness must not tell the class: all clips of one note have the same RMS over their two seconds (of a shorter part, as
+`mp3.seconds` may take, effects that swell or die away differ by about a decibel). It is that of the dry note at a peak of -6
+to -24 dBFS, drawn for the note and not for the class; so wide, because effects differ in how far their peaks stand above
+their RMS and the peak alone would tell (a random forest names 14% of the clips of unseen real notes by it, where chance is
+8%). No clip is ever cut off: one whose peak would still pass full scale is made softer as a whole. All effects answer within
+a millisecond or keep the original in place, so no class starts late.
 """
 
 from __future__ import annotations

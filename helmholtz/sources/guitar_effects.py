@@ -4,7 +4,8 @@ Any audio files that `helmholtz.audio` reads, at any depth, serve as notes. Noth
 each time it is asked for, with parameters drawn from the seed, the content of the file and the class, so that neither the order
 of clips nor the name of a file changes what they sound like.
 
-All clips of one note form a group, so they stand on one side of every split; equal files are one note. Takes of one pitch
+All clips of one note form a group, so they stand on one side of every split; equal files are one note (the same sound in
+another format is not recognised: use `group`). Takes of one pitch
 (other dynamics, round robin) are different notes unless `group`, a regular expression on the file's path, brings them
 together: `SAME_PITCH` does that for names like ``emily_a2_f_rr1.flac``. Files it doesn't match remain notes of their own.
 
