@@ -152,7 +152,14 @@ def _shard(path: Path, payloads: Sequence[bytes], labels: Sequence[int]) -> tupl
     counts = (labels.count(0), labels.count(1))
     entry = writer.entry()
     return path, SplitEntry(
-        records=len(payloads), per_class=counts, payload_bytes=1, coded_bits=1, samples=1, source_bytes=1, shards=(entry,)
+        records=len(payloads),
+        groups=1,
+        per_class=counts,
+        payload_bytes=1,
+        coded_bits=1,
+        samples=1,
+        source_bytes=1,
+        shards=(entry,),
     )
 
 

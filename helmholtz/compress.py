@@ -135,7 +135,7 @@ def _merge(store: Store, index: DatasetIndex, codec: Codec, level: Level) -> Lev
         bitrate=sum(part.bitrates for part in parts) / sum(coded_rates.values()) if coded_rates else None,
         coded_rates=coded_rates,
         classes=index.classes,
-        splits={split: _totals(split_parts) for split, split_parts in by_split.items()},
+        splits={split: _totals(split_parts, index.groups[split]) for split, split_parts in by_split.items()},
         rejected=tuple(sorted(rejected, key=lambda entry: entry.key)),
         double_compressed=sum(part.double_compressed for part in parts),
         source_levels=_sum_counts(part.source_levels for part in parts),
@@ -144,9 +144,10 @@ def _merge(store: Store, index: DatasetIndex, codec: Codec, level: Level) -> Lev
     )
 
 
-def _totals(parts: list[ShardPart]) -> SplitEntry:
+def _totals(parts: list[ShardPart], groups: int) -> SplitEntry:
     return SplitEntry(
         records=sum(part.shard.records for part in parts),
+        groups=groups,
         per_class=tuple(sum(column) for column in zip(*(part.per_class for part in parts), strict=True)),
         payload_bytes=sum(part.payload_bytes for part in parts),
         coded_bits=sum(part.coded_bits for part in parts),

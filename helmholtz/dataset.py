@@ -18,6 +18,7 @@ from typing import Literal
 
 import numpy as np
 
+from helmholtz.control import permuted
 from helmholtz.errors import SourceError
 from helmholtz.experiment import Dataset
 from helmholtz.manifest import RejectedEntry
@@ -46,6 +47,7 @@ class DatasetIndex(Model):
     description: str
     classes: tuple[str, ...]
     records: dict[Split, int]
+    groups: dict[Split, int]  # distinct groups that these records come from
     shards: dict[Split, int]
     unused: int  # records in no split: beyond `dataset.limit`, or of a group that a prescribed test split touches
     rejected: int
@@ -86,9 +88,10 @@ def _index(dataset: Dataset) -> tuple[DatasetIndex, _Listing, dict[Split, list[l
     source = open_source(dataset)
     listing = _list(source)
     check_rejected(listing.rejected, len(listing.keys) + len(listing.rejected), dataset.max_rejected, "listing the source")
+    groups = np.frombuffer(listing.groups, dtype=np.uint64)
     split_of = assign_splits(
         np.frombuffer(listing.labels, dtype=np.int32),
-        np.frombuffer(listing.groups, dtype=np.uint64),
+        groups,
         np.frombuffer(listing.prescribed, dtype=np.int8),
         classes=source.classes,
         validation=dataset.validation,
@@ -96,6 +99,9 @@ def _index(dataset: Dataset) -> tuple[DatasetIndex, _Listing, dict[Split, list[l
         seed=dataset.split_seed,
         limit=dataset.limit,
     )
+    if dataset.permute_labels:
+        labels = permuted(np.frombuffer(listing.labels, dtype=np.int32), split_of, dataset.split_seed)
+        listing.labels = array("i", labels.tolist())
     shards = _deal(listing, split_of, dataset)
     index = DatasetIndex(
         fingerprint=_fingerprint(source, dataset, listing, shards),
@@ -103,6 +109,7 @@ def _index(dataset: Dataset) -> tuple[DatasetIndex, _Listing, dict[Split, list[l
         description=source.description,
         classes=source.classes,
         records={split: sum(len(rows) for rows in shards[split]) for split in SPLITS},
+        groups={split: len(np.unique(groups[split_of == number])) for number, split in enumerate(SPLITS)},
         shards={split: len(shards[split]) for split in SPLITS},
         unused=int(np.count_nonzero(split_of < 0)),
         rejected=len(listing.rejected),
@@ -202,7 +209,7 @@ def _lines(listing: _Listing, rows: list[int]) -> bytes:
 
 
 def _fingerprint(source: Source, dataset: Dataset, listing: _Listing, shards: dict[Split, list[list[int]]]) -> str:
-    head = {"format": 1, "classes": source.classes, "max_pixels": dataset.max_pixels}
+    head = {"format": 1, "classes": source.classes, "max_pixels": dataset.max_pixels, "noise": dataset.noise}
     sha256 = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
     for split in SPLITS:
         for rows in shards[split]:

@@ -23,6 +23,12 @@ def _whole(value: object) -> object:
     return value
 
 
+def _quoted(value: object) -> object:
+    if isinstance(value, int):  # YAML takes 4:4:4 for a number to the base of 60
+        raise ValueError('it must be in quotes, as "4:4:4"; without them YAML makes a number of it')
+    return value
+
+
 Whole = Annotated[int, BeforeValidator(_whole)]
 
 
@@ -57,6 +63,7 @@ _TAKEN_BY: dict[str, frozenset[str]] = {
     "path": frozenset(typing.get_args(Kind)) - _BUILT_IN,
     "group": _FOLDERS,
     "download": frozenset({"cifar10"}),
+    "max_pixels": frozenset(typing.get_args(Kind)) - AUDIO_KINDS,
     "notes": frozenset({"plucked-strings"}),
     "effects_seed": frozenset({"plucked-strings", "guitar-effects"}),
     "part": frozenset({"idmt"}),
@@ -88,6 +95,8 @@ class Dataset(Section):
     max_pixels: Whole = Field(64_000_000, ge=1)  # larger images are set aside, not decoded
     shards: Whole = Field(8, ge=1, le=10_000)  # TFRecord files of the training split; the others in proportion
     download: bool = False  # cifar10: fetch the archive when `path` doesn't hold it
+    noise: float = Field(0.0, ge=0, le=1)  # a control: white noise before compression, its deviation as a share of full scale
+    permute_labels: bool = False  # a control: labels shuffled within each split, so that nothing can be learned
     notes: Whole = Field(60, ge=3, le=10_000)  # plucked-strings: how many, each in every class
     effects_seed: Whole = Field(0, ge=0)  # plucked-strings and guitar-effects: another number, other effect parameters
     part: Literal["guitar", "bass", "chords"] = "guitar"  # idmt: which of its subsets
@@ -105,7 +114,9 @@ class Dataset(Section):
 class Jpeg(Section):
     """Settings of the JPEG codec beside the level."""
 
-    subsampling: Literal["4:2:0", "4:2:2", "4:4:4"] = "4:2:0"  # of the chrominance planes; Pillow's default
+    subsampling: Annotated[Literal["4:2:0", "4:2:2", "4:4:4"], BeforeValidator(_quoted)] = (
+        "4:2:0"  # of the chrominance planes; Pillow's default
+    )
 
 
 class Mp3(Section):
@@ -138,12 +149,20 @@ class Training(Section):
     augment: bool = True  # images: shifts of +-10% on both axes and horizontal flips
     input_size: Whole | None = Field(32, ge=8, le=1024)  # images: pixels that decoded ones are resized to, on both sides
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    mismatch: bool = False  # test every network at all other levels of `levels`, too
 
     @model_validator(mode="after")
     def _momentum_is_sgds(self) -> Self:
         if self.optimizer != "sgd" and self.momentum:
             raise ValueError(f"momentum: optimizer {self.optimizer} has none; remove it, or use optimizer sgd")
         return self
+
+
+class Refine(Section):
+    """How finely to look, after the sweep, between the last level that passes and the first that doesn't."""
+
+    rounds: Whole = Field(0, ge=0, le=7)  # seven halvings of JPEG's 100 qualities leave nothing between
+    levels: Whole = Field(4, ge=1, le=25)  # trained in each round; 1 is bisection
 
 
 class Analysis(Section):
@@ -170,6 +189,14 @@ class Resources(Section):
     gpu_type: str = "nvidia.com/gpu"
 
 
+class Prices(Section):
+    """What time and space cost. For the report alone: nothing that is trained or written depends on it."""
+
+    per_hour: float | None = Field(None, ge=0)  # of the machine that trains one trial
+    per_gb_month: float | None = Field(None, ge=0)  # of storage; 1 GB is 10**9 bytes
+    currency: str = Field("USD", min_length=1, max_length=12)
+
+
 class Experiment(Section):
     """A whole experiment. `levels` always contains `none`, the reference of every comparison."""
 
@@ -184,7 +211,9 @@ class Experiment(Section):
     also: tuple[Combination, ...] = ()
     seeds: Whole = Field(3, ge=1, le=100)  # trials of each combination, seeds 0, 1, 2, ...
     training: Training = Training()
+    refine: Refine = Refine()
     analysis: Analysis = Analysis()
+    prices: Prices = Prices()
     beam: Beam = Beam()
     resources: Resources = Resources()
 
@@ -234,6 +263,8 @@ class Experiment(Section):
                     raise ValueError(f"{key}: {error}") from error
         if NONE not in self.levels:
             raise ValueError("levels: must contain none, as every other level is compared with it")
+        if self.refine.rounds and self.seeds < 2:
+            raise ValueError("refine.rounds: with 1 seed no level can be tested, so there is nothing to refine; use more seeds")
         return self
 
     @property
@@ -247,6 +278,11 @@ class Experiment(Section):
         cells = {(a, level) for level in self.levels for a in self.architectures}
         cells |= {(a, level) for more in self.also for level in more.levels for a in more.architectures}
         return tuple(sorted(cells, key=lambda cell: (sort_key(cell[1]), cell[0])))
+
+    def with_levels(self, architecture: str, levels: tuple[int, ...]) -> Experiment:
+        """The same experiment with `architecture` trained at further levels, too."""
+        further = Combination(architectures=(architecture,), levels=levels)
+        return self.model_copy(update={"also": (*self.also, further)})
 
     def to_json(self) -> str:
         """The resolved experiment as canonical JSON; `Experiment.model_validate_json` reads it back."""

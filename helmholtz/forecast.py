@@ -10,6 +10,7 @@ import numpy as np
 
 from helmholtz.codecs import open_codec
 from helmholtz.codecs.base import Prepared
+from helmholtz.control import prepare
 from helmholtz.dataset import DatasetIndex, preview
 from helmholtz.errors import BadRecord, SourceError
 from helmholtz.experiment import Experiment, Training
@@ -64,7 +65,7 @@ def _levels(experiment: Experiment, index: DatasetIndex, keys: list[str]) -> tup
     started = time.perf_counter()
     for key in keys:
         try:
-            records.append(codec.prepare(source.load(key)))
+            records.append(prepare(codec, source.load(key), key, experiment.dataset.noise))
         except BadRecord:
             continue  # a forecast is of what can be used; the run itself lists what can't
     if not records:

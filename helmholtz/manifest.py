@@ -29,6 +29,7 @@ class SplitEntry(Model):
     """Totals of one split at one level."""
 
     records: int
+    groups: int  # that the records come from, as listed: those of one group are alike, and so is a network's luck with them
     per_class: tuple[int, ...]  # in the order of `classes`
     payload_bytes: int  # the media files alone, with their headers
     coded_bits: int  # entropy-coded content alone, without headers and tables

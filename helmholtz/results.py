@@ -46,6 +46,7 @@ class TrialResult(Model):
     test_accuracy: float | None = Field(ge=0, le=1)
     test_loss: float | None
     test_records: int
+    tested_at: dict[str, float] = Field(default_factory=dict)  # with `training.mismatch`: other level -> test accuracy there
     epochs_to_converge: int | None  # robust measure, see helmholtz.training.convergence
     converged: bool  # False: still rising when the budget ended, so epochs_to_converge is only a lower bound
     epochs_to_converge_reference: int | None  # the reference code's measure; None where it is undefined

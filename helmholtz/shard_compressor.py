@@ -12,6 +12,7 @@ from pydantic import Field
 
 from helmholtz.codecs import open_codec
 from helmholtz.codecs.base import Codec, Prepared
+from helmholtz.control import prepare
 from helmholtz.dataset import DatasetIndex, ListedRecord, read_records
 from helmholtz.errors import BadRecord
 from helmholtz.experiment import Experiment
@@ -65,6 +66,7 @@ class ShardCompressor:
         self._index = index
         self._codec = open_codec(experiment)
         self._source: Source = open_source(experiment.dataset)
+        self._noise = experiment.dataset.noise
 
     def __call__(self, task: ShardTask) -> None:
         """Writes the task's shard at each of its levels."""
@@ -83,7 +85,7 @@ class ShardCompressor:
 
     def _encode(self, record: ListedRecord, outputs: list[_Output]) -> None:
         try:
-            prepared = self._codec.prepare(self._source.load(record.key, record.digest))
+            prepared = prepare(self._codec, self._source.load(record.key, record.digest), record.key, self._noise)
         except BadRecord as error:
             for output in outputs:
                 output.rejected.append(RejectedEntry(key=record.key, reason=error.reason))

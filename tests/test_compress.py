@@ -76,6 +76,20 @@ def test_every_level_holds_every_record_once_and_the_manifest_says_so(tmp_path: 
     assert manifests["none"].payload_bytes > manifests[50].payload_bytes > manifests[5].payload_bytes
 
 
+@pytest.mark.parametrize(("group", "count"), [(None, 24), (r"([0-9])\.png", 10)])
+def test_the_manifest_counts_the_groups(tmp_path: Path, pictures: Path, group: str | None, count: int) -> None:
+    content = experiment(pictures).model_dump(mode="json")
+    grouped = Experiment.model_validate({**content, "dataset": {**content["dataset"], "group": group}})
+    for manifest in run(tmp_path, grouped).values():
+        assert sum(split.groups for split in manifest.splits.values()) == count
+        assert manifest.splits["test"].groups == len({key[-5] if group else key for key in keys(tmp_path, manifest)})
+
+
+def keys(root: Path, manifest: LevelManifest) -> list[str]:
+    folder = root / "data" / manifest.dataset / manifest.codec / str(manifest.level)
+    return [key for shard in manifest.splits["test"].shards for key, _, _ in read_shard(folder / shard.name)]
+
+
 def test_a_record_is_read_once_for_all_levels(tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loads: list[str] = []
     load = ImageFolder.load

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,3 +116,40 @@ def test_permutation_stays_within_splits(rows: list[tuple[int, int]], seed: int)
 def test_permutation_takes_the_meaning_out() -> None:
     labels, splits = np.arange(40_000) % 10, np.arange(40_000) % 3
     assert np.mean(permuted(labels, splits, 0) == labels) == pytest.approx(0.1, abs=0.01)
+
+
+def _report(root: str, **dataset: object) -> dict[str, Any]:
+    """Of a short run on the smallest real set, photographs."""
+    from helmholtz import stages
+
+    run = Experiment.model_validate(
+        {
+            "dataset": {"kind": "photographs", "limit": 300, "shards": 1, **dataset},
+            "levels": ["none", 50, 10],
+            "seeds": 2,
+            "training": {"epochs": 3, "batch_size": 16, "learning_rate": 0.02, "input_size": 8},
+            "analysis": {"margin": 0.4},
+        }
+    )
+    plan = stages.plan(root, run)
+    for cell in stages.compress(root, plan):
+        stages.train(root, cell["plan"], cell["architecture"], cell["level"])
+    stages.analyse(root, plan)
+    report: dict[str, Any] = json.loads(Path(root, "report", "report.json").read_text())
+    return report
+
+
+def test_a_run_finds_what_the_controls_put_there(tmp_path: Path) -> None:
+    pytest.importorskip("tensorflow")
+    root = str(tmp_path)
+    plain, noisy, permuted_ = (_report(root, **control) for control in ({}, {"noise": 0.2}, {"permute_labels": True}))
+
+    def noise(report: dict[str, Any]) -> float:
+        bits = {level["level"]: level["bits_per_sample"] for level in report["levels"]}
+        return float(bits["none"] - bits[report["recommendation"]["level"]])
+
+    assert noise(noisy) > noise(plain) + 3  # bits a pixel
+    assert permuted_["recommendation"]["outcome"] == "chance"
+    chance, records = permuted_["walks"][0]["chance"], permuted_["test_records"]
+    for cell in permuted_["cells"]:
+        assert cell["test_accuracy"]["mean"] < chance + 4 * (chance * (1 - chance) / records) ** 0.5

@@ -264,6 +264,7 @@ def make_level(store: LocalStore, level: Level, strength: float) -> None:
                 writer.add(f"{number}", int(label), tf.io.encode_png(image).numpy())
         splits[split] = SplitEntry(
             records=len(labels),
+            groups=1,
             per_class=tuple(np.bincount(labels).tolist()),
             payload_bytes=1,
             coded_bits=1,

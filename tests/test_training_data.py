@@ -54,7 +54,14 @@ def write_shards(folder: Path, split: Split, shards: list[list[Record]], classes
         entries.append(writer.entry())
     counts = tuple(labels.count(label) for label in range(classes))
     entry = SplitEntry(
-        records=len(labels), per_class=counts, payload_bytes=1, coded_bits=1, samples=1, source_bytes=1, shards=tuple(entries)
+        records=len(labels),
+        groups=1,
+        per_class=counts,
+        payload_bytes=1,
+        coded_bits=1,
+        samples=1,
+        source_bytes=1,
+        shards=tuple(entries),
     )
     return paths, entry
 

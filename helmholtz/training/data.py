@@ -58,6 +58,14 @@ def load_level(store: Store, manifest: LevelManifest, inputs: Inputs) -> Trainin
         return TrainingData(*(load_split(paths[split], manifest.splits[split], inputs) for split in SPLITS))
 
 
+def load_test(store: Store, manifest: LevelManifest, inputs: Inputs) -> Records:
+    """The level's test split alone. Raises ShardError or TrainingError as `load_level` does."""
+    alone = manifest.model_copy(update={"splits": {"test": manifest.splits["test"]}})
+    _check_memory(alone, inputs)
+    with store.scratch() as folder:
+        return load_split(stage(store, alone, folder)["test"], alone.splits["test"], inputs)
+
+
 def stage(store: Store, manifest: LevelManifest, folder: Path) -> dict[Split, list[Path]]:
     """Downloads the level's shards into `folder`, in parallel, and checks each: split -> local files, in shard order.
 

@@ -94,6 +94,11 @@ def fit(
     return FitResult("complete", _curves(points), best_epoch, best_accuracy, test_loss, test_accuracy, seconds)
 
 
+def accuracy(model: Any, inputs: Inputs, records: Records) -> float:
+    """Share of `records` that `model`, with its present weights, classifies right."""
+    return _evaluation(model, inputs)(records)[1]
+
+
 def _schedule(count: int, batch_size: int, seed: int, epoch: int) -> tuple[Any, Any, Any]:
     """What one epoch is made of: int32 record numbers, [batches, batch_size] and [rest], and seeds [batches + 1, 2]."""
     random = np.random.default_rng([seed, epoch])

@@ -7,7 +7,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,8 +77,10 @@ def run_cell(
         inputs = open_inputs(experiment)
         manifest = read_manifest(store, dataset, codec, level)
         data = load_level(store, manifest, inputs)
+        others = [other for other in experiment.levels if other != level] if experiment.training.mismatch else []
+        elsewhere = [read_manifest(store, dataset, codec, other) for other in others]
         for trial in missing:
-            results[trial.seed] = _run(store, trial, manifest, data, inputs, device, on_progress)
+            results[trial.seed] = _run(store, trial, manifest, data, inputs, device, elsewhere, on_progress)
     return [results[trial.seed] for trial in cell]
 
 
@@ -121,13 +123,18 @@ def _run(
     data: TrainingData,
     inputs: Inputs,
     device: str,
+    elsewhere: Sequence[LevelManifest],
     on_progress: OnProgress | None,
 ) -> TrialResult:
-    """Trains one trial, and leaves its events, its progress and, last of all, its result in the store."""
+    """Trains one trial, and leaves its events, its progress and, last of all, its result in the store.
+
+    The finished network is also tested at the levels `elsewhere`.
+    """
     import tensorflow as tf
 
     from helmholtz.training.architectures import build
-    from helmholtz.training.loop import fit
+    from helmholtz.training.data import load_test
+    from helmholtz.training.loop import accuracy, fit
 
     classes, precision = len(manifest.classes), trial.training.precision
     model = build(manifest.medium, trial.architecture, inputs.shape, classes, seed=trial.seed, precision=precision)
@@ -147,7 +154,10 @@ def _run(
         for path in folder.glob("*tfevents*"):
             store.upload(path, event_key(trial.id))
     reporter.finish()
-    result = _result(trial, manifest, model, fitted, device)
+    tested_at = {}
+    if fitted.test_accuracy is not None:
+        tested_at = {str(other.level): accuracy(model, inputs, load_test(store, other, inputs)) for other in elsewhere}
+    result = _result(trial, manifest, model, fitted, tested_at, device)
     store.write_bytes(result_key(trial.id), result.model_dump_json(indent=1).encode())
     return result
 
@@ -191,7 +201,9 @@ class _Reporter:
         self._written = time.monotonic()
 
 
-def _result(trial: Trial, manifest: LevelManifest, model: object, fitted: FitResult, device: str) -> TrialResult:
+def _result(
+    trial: Trial, manifest: LevelManifest, model: object, fitted: FitResult, tested_at: dict[str, float], device: str
+) -> TrialResult:
     import keras
     import tensorflow as tf
 
@@ -221,6 +233,7 @@ def _result(trial: Trial, manifest: LevelManifest, model: object, fitted: FitRes
         test_accuracy=fitted.test_accuracy,
         test_loss=fitted.test_loss if finite_loss else None,
         test_records=manifest.splits["test"].records,
+        tested_at=tested_at,
         epochs_to_converge=epoch,
         converged=converged,
         epochs_to_converge_reference=convergence.reference(accuracy) if complete else None,
