@@ -6,12 +6,14 @@ import json
 from dataclasses import dataclass
 
 from helmholtz.codecs import open_codec
+from helmholtz.codecs.base import Codec
 from helmholtz.dataset import read_index
 from helmholtz.errors import HelmholtzError
 from helmholtz.experiment import Experiment
 from helmholtz.manifest import level_folder
+from helmholtz.refinement import Refinement
 from helmholtz.results import progress_key, result_key
-from helmholtz.stages import find_plan
+from helmholtz.stages import Plan, find_plan, find_refinement
 from helmholtz.storage import Store
 from helmholtz.trials import trials
 
@@ -26,6 +28,8 @@ class Progress:
     trials_total: int
     epochs: float
     epochs_total: int
+    refining: str  # what refinement is at, e.g. "round 2 of 4, quality 17"; empty before its first round
+    more: bool  # refinement may still ask for more than is counted here
 
 
 def finished_pieces(store: Store) -> frozenset[str]:
@@ -39,6 +43,7 @@ def count_reused(store: Store, experiment: Experiment, earlier: frozenset[str]) 
     planned = find_plan(store, experiment)
     if planned is None:
         return 0, 0
+    experiment = _extended(store, planned)
     codec = open_codec(experiment).identity
     names = [name for _, name in read_index(store, planned.dataset).shard_names()]
     folders = [level_folder(planned.dataset, codec, level) for level in experiment.all_levels]
@@ -51,6 +56,8 @@ def read_progress(store: Store, experiment: Experiment) -> Progress | None:
     planned = find_plan(store, experiment)
     if planned is None:
         return None
+    refinement = find_refinement(store, planned)
+    experiment = _extended(store, planned)
     codec = open_codec(experiment)
     index = read_index(store, planned.dataset)
     shards = [name for _, name in index.shard_names()]
@@ -76,7 +83,22 @@ def read_progress(store: Store, experiment: Experiment) -> Progress | None:
         trials_total=len(planned_trials),
         epochs=epochs,
         epochs_total=len(planned_trials) * experiment.training.epochs,
+        refining=_refining(codec, experiment, refinement),
+        more=bool(experiment.refine.rounds) and not (refinement and refinement.last),
     )
+
+
+def _extended(store: Store, planned: Plan) -> Experiment:
+    """The planned experiment with the levels that refinement has asked for so far."""
+    refinement = find_refinement(store, planned)
+    return refinement.extend(planned.experiment) if refinement else planned.experiment
+
+
+def _refining(codec: Codec, experiment: Experiment, refinement: Refinement | None) -> str:
+    if refinement is None or not refinement.rounds:
+        return ""
+    levels = ", ".join(codec.label(level) for level in refinement.rounds[-1])
+    return f"round {len(refinement.rounds)} of {experiment.refine.rounds}, {levels}"
 
 
 def _epochs(store: Store, trial: str) -> float:

@@ -10,17 +10,18 @@ import contextlib
 import hashlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from helmholtz.errors import HelmholtzError, StorageError
 from helmholtz.experiment import Experiment
 from helmholtz.experiment_file import parse_experiment
 from helmholtz.levels import parse_level
+from helmholtz.refinement import Refinement, read_refinement
 from helmholtz.results import finished_result, progress_key
 from helmholtz.storage import Store, open_store
 from helmholtz.stored import Model, read_model
-from helmholtz.trials import trials
+from helmholtz.trials import Trial, trials
 
 ERROR = "helmholtz: error: "  # starts the line that says why a stage failed; always its last
 
@@ -98,6 +99,15 @@ def find_plan(store: Store, experiment: Experiment) -> Plan | None:
     return read_model(store, key, Plan) if store.exists(key) else None
 
 
+def find_refinement(store: Store, planned: Plan) -> Refinement | None:
+    """What refinement was last known to ask for, or None before its first round. For show: see `helmholtz.refinement`."""
+    return read_refinement(store, _refinement_key(planned.experiment), planned.dataset)
+
+
+def _refinement_key(experiment: Experiment) -> str:
+    return f"plans/{_hash(experiment)}-refinement.json"
+
+
 def read_plan(store: Store, plan_id: str) -> Plan:
     """The plan of that id. Raises StorageError if the data set has changed since."""
     found = read_model(store, f"plans/{plan_id.split('-')[0]}.json", Plan)
@@ -145,6 +155,37 @@ def compress(root: str, plan_id: str) -> list[dict[str, str]]:
     wanted = trials(planned.experiment, planned.dataset, open_codec(planned.experiment).identity)
     lacking = [trial for trial in wanted if finished_result(store, trial) is None]
     print(f"{len(lacking)} of {len(wanted)} trials to train, the others are kept")
+    return _cells(store, plan_id, lacking)
+
+
+def refine(root: str, plan_id: str) -> list[dict[str, str]]:
+    """Asks for the next levels around the drop, and compresses them. Returns their cells; none where nothing is left to ask."""
+    from helmholtz.analysis.refined_run import read_refined_run
+    from helmholtz.codecs import open_codec
+    from helmholtz.compress import compress as compress_levels
+    from helmholtz.dataset import read_index
+
+    store = open_store(root)
+    planned = read_plan(store, plan_id)
+    run = read_refined_run(store, planned.experiment, planned.dataset)
+    lacking = [trial for trial, result in run.results if result is None]
+    asked = run.refinement
+    if asked is None:
+        print("not refined: not all of the experiment's own trials are finished")
+        return []
+    rounds = planned.experiment.refine.rounds
+    known = asked.model_copy(update={"last": not lacking or len(asked.rounds) == rounds})
+    store.write_bytes(_refinement_key(planned.experiment), known.model_dump_json(indent=2).encode())
+    if not lacking:
+        print(f"nothing left to refine, after {len(asked.rounds)} of {rounds} rounds")
+        return []
+    names = ", ".join(open_codec(planned.experiment).label(level) for level in asked.rounds[-1])
+    print(f"refining architecture {asked.architecture}: round {len(asked.rounds)} of {rounds}: {names}")
+    compress_levels(store, run.extended, read_index(store, planned.dataset))
+    return _cells(store, plan_id, lacking)
+
+
+def _cells(store: Store, plan_id: str, lacking: Sequence[Trial]) -> list[dict[str, str]]:
     for trial in lacking:
         if store.exists(progress_key(trial.id)):  # of a run that was stopped: the trial starts again
             store.write_bytes(progress_key(trial.id), b'{"epoch": 0}')

@@ -11,6 +11,7 @@ import warnings
 
 from kfp import local
 
+from helmholtz.experiment import Experiment
 from helmholtz_pipelines.sweep import build
 
 
@@ -24,7 +25,9 @@ def main() -> None:
     warnings.filterwarnings("ignore", message="You may be attemping to run a task")  # the images aren't used here
     with tempfile.TemporaryDirectory(prefix="helmholtz-kfp-") as outputs:
         local.init(local.SubprocessRunner(use_venv=False), pipeline_root=outputs)
-        build(parallelism=arguments.parallelism)(root=arguments.root, experiment=arguments.experiment.read())
+        experiment = arguments.experiment.read()
+        rounds = Experiment.model_validate_json(experiment).refine.rounds
+        build(parallelism=arguments.parallelism, rounds=rounds)(root=arguments.root, experiment=experiment)
 
 
 if __name__ == "__main__":

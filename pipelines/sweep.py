@@ -1,19 +1,20 @@
-"""The one pipeline: plan, compress, a flat loop of train, analyse, and publish whatever happens.
+"""The one pipeline: plan, compress, a flat loop of train, rounds of refinement, analyse, and publish whatever happens.
 
 Parameters are few, flat and primitive, so that a rerun from the Kubeflow UI with a changed level list or margin just works:
-an empty string or 0 means "as the experiment says". What can't be a parameter (images, parallelism, resources' units) is an
-argument of `build`.
+an empty string or 0 means "as the experiment says". What can't be a parameter (images, parallelism, resources' units,
+the rounds of refinement, which are unrolled) is an argument of `build`.
 """
 
 # No `from __future__ import annotations`: kfp reads the annotations as they are.
 
 from pathlib import Path
+from typing import Any
 
 from kfp import compiler, dsl
 
 from helmholtz import __version__
 from helmholtz.experiment import Resources
-from helmholtz_components import analyse, compress, plan, publish, train
+from helmholtz_components import analyse, compress, plan, publish, refine, train
 
 CPU_IMAGE = f"helmholtz-cpu:{__version__}"
 GPU_IMAGE = f"helmholtz-gpu:{__version__}"
@@ -24,12 +25,24 @@ def build(
     gpu_image: str = GPU_IMAGE,
     parallelism: int = 8,
     resources: Resources | None = None,
+    rounds: int = 0,
 ) -> dsl.graph_component.GraphComponent:
-    """The pipeline, with its stages in the given images, at most `parallelism` train tasks at once, each with `resources`."""
-    plan_stage, compress_stage, analyse_stage, publish_stage = (
-        stage.build(cpu_image) for stage in (plan, compress, analyse, publish)
+    """The pipeline, with its stages in the given images, at most `parallelism` train tasks at once, each with `resources`.
+
+    It refines in at most `rounds`; an experiment that asks for more goes on with them when it is run again.
+    """
+    plan_stage, compress_stage, refine_stage, analyse_stage, publish_stage = (
+        stage.build(cpu_image) for stage in (plan, compress, refine, analyse, publish)
     )
     train_stage = train.build(gpu_image)
+
+    def train_cells(root: Any, asking: dsl.PipelineTask) -> dsl.PipelineTask:
+        # kfp.local (2.17) loops only over the single output of a task, and hands the loop's item to any input inside the
+        # loop that is another task's output: so a cell names its plan, and nothing else goes in but the root.
+        with dsl.ParallelFor(asking.output, parallelism=parallelism) as cell:
+            trained = train_stage(root=root, cell=cell).set_caching_options(False)
+            _request(trained, resources or Resources())
+        return trained
 
     @dsl.pipeline(name="helmholtz", description="How much of this data set is noise? Compress, train at every level, compare.")
     def helmholtz(
@@ -62,11 +75,10 @@ def build(
             # The run root knows what is finished, and data change under a path: kfp's cache, which knows neither, stays out.
             planned = plan_stage(**request).set_caching_options(False)
             compressed = compress_stage(root=root, plan=planned.output).set_caching_options(False)
-            # kfp.local (2.17) loops only over the single output of a task, and hands the loop's item to any input inside the
-            # loop that is another task's output: so a cell names its plan, and nothing else goes in but the root.
-            with dsl.ParallelFor(compressed.output, parallelism=parallelism) as cell:
-                trained = train_stage(root=root, cell=cell).set_caching_options(False)
-                _request(trained, resources or Resources())
+            trained = train_cells(root, compressed)
+            for _ in range(rounds):
+                refined = refine_stage(root=root, plan=planned.output).after(trained).set_caching_options(False)
+                trained = train_cells(root, refined)
             analyse_stage(root=root, plan=planned.output).after(trained).set_caching_options(False)
 
     return helmholtz

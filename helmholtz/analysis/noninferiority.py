@@ -3,7 +3,8 @@
 Level and `none` are compared pairwise, seed by seed. A level passes if the one-sided lower confidence bound of its mean
 difference (t with n - 1 degrees of freedom) lies above minus the margin. The levels are tested in a fixed order, least
 compressed first, and the walk ends at the first that doesn't pass: such a fixed sequence keeps the error rate of the whole
-walk at 1 - confidence without any correction (Maurer, Hothorn, Lehmacher 1995; ICH E9, 2.2.5).
+walk at 1 - confidence without any correction (Maurer, Hothorn, Lehmacher 1995; ICH E9, 2.2.5). Levels that refinement may
+add need one: see `helmholtz.analysis.refine`.
 
 The error is that of repeating the training with other seeds on the same test set; it doesn't hold the error of drawing
 another test set.
@@ -43,13 +44,15 @@ class Comparison(Documented):
     """Standard deviation of the differences over seeds."""
     lower_bound: float | None
     """One-sided lower confidence bound of the difference: the level passes if it lies above minus the margin."""
+    bound_confidence: float
+    """Confidence of that bound: the analysis's, or more where refinement shares the error among several tests."""
     low: float | None
     """Lower end of the two-sided confidence interval of the difference."""
     high: float | None
     """Upper end of the two-sided confidence interval of the difference."""
     detectable: float | None
     """Smallest true loss that as many seeds with this spread tell from no loss with probability 0.8, by a one-sided test at
-    the same confidence. Likewise, a level is likely to pass only if its true loss is smaller than the margin minus this."""
+    the bound's confidence. Likewise, a level is likely to pass only if its true loss is smaller than the margin minus this."""
     seeds_needed: int | None
     """Seeds that bring `detectable` down to the margin, if the spread stays as it is; null if more than 100."""
     verdict: Verdict
@@ -76,17 +79,31 @@ class Walk(Documented):
     """Most compressed level that passed; null if the first failed, or if nothing is learned at none."""
 
 
-def compare(level: Level, differences: Sequence[float], dropped: int, margin: float, confidence: float) -> Comparison:
-    """Tests the paired `differences` (accuracy at `level` minus accuracy at none, one a seed) against `margin` (a fraction)."""
+def compare(
+    level: Level,
+    differences: Sequence[float],
+    dropped: int,
+    margin: float,
+    confidence: float,
+    required: float | None = None,
+    *,
+    reference: str = NONE,
+) -> Comparison:
+    """Tests the paired `differences` (accuracy at `level` minus accuracy at none, one a seed) against `margin` (a fraction).
+
+    The two-sided interval is at `confidence`; what decides is at `required`, where that is given. `reference` names what the
+    differences are from, where that isn't none.
+    """
+    deciding = confidence if required is None else required
     n, sd = len(differences), spread(differences)
     mean = statistics.fmean(differences) if n else None
     if mean is None or sd is None or not spread_is_known(n, sd):
         return Comparison(
-            level=level, pairs=n, dropped=dropped, difference=mean, sd=sd, lower_bound=None, low=None, high=None,
-            detectable=None, seeds_needed=None, verdict="untestable", reason=_why_untestable(n),
+            level=level, pairs=n, dropped=dropped, difference=mean, sd=sd, lower_bound=None, bound_confidence=deciding,
+            low=None, high=None, detectable=None, seeds_needed=None, verdict="untestable", reason=_why_untestable(n, reference),
         )  # fmt: skip
     error = sd / math.sqrt(n)
-    one_sided = t_quantile(confidence, n - 1) * error
+    one_sided = t_quantile(deciding, n - 1) * error
     two_sided = t_quantile((1 + confidence) / 2, n - 1) * error
     verdict: Verdict = "undecided"
     if mean - one_sided > -margin:
@@ -95,8 +112,8 @@ def compare(level: Level, differences: Sequence[float], dropped: int, margin: fl
         verdict = "inferior"
     return Comparison(
         level=level, pairs=n, dropped=dropped, difference=mean, sd=sd, lower_bound=mean - one_sided,
-        low=mean - two_sided, high=mean + two_sided, detectable=detectable(n, sd, confidence),
-        seeds_needed=seeds_needed(sd, margin, confidence), verdict=verdict, reason="",
+        bound_confidence=deciding, low=mean - two_sided, high=mean + two_sided, detectable=detectable(n, sd, deciding),
+        seeds_needed=seeds_needed(sd, margin, deciding), verdict=verdict, reason="",
     )  # fmt: skip
 
 
@@ -109,12 +126,14 @@ def walk(
     chance: float,
     margin: float,
     confidence: float,
+    required: Mapping[Level, float] | None = None,
     diverged: Mapping[Level, int] | None = None,
     test_records: int | None = None,
 ) -> Walk:
     """Walks down `levels` (least compressed first; `none` is skipped) through `accuracies` (level -> seed -> 0..1).
 
-    A level of which trials `diverged` (level -> how many) doesn't pass: the seeds that are left would flatter it.
+    `required` are the confidences at which levels must pass, where they aren't `confidence`. A level of which trials `diverged`
+    (level -> how many) doesn't pass: the seeds that are left would flatter it.
     """
     none = accuracies.get(NONE, {})
     comparisons = []
@@ -122,7 +141,8 @@ def walk(
         if level != NONE:
             at_level = accuracies.get(level, {})
             differences = [at_level[seed] - none[seed] for seed in sorted(at_level.keys() & none.keys())]
-            found = compare(level, differences, seeds - len(differences), margin, confidence)
+            dropped = seeds - len(differences)
+            found = compare(level, differences, dropped, margin, confidence, (required or {}).get(level))
             if lost := (diverged or {}).get(level, 0):
                 reason = f"{lost} of its {seeds} trials diverged, and the others alone would flatter it"
                 found = found.model_copy(update={"verdict": "untestable", "reason": reason})
@@ -190,7 +210,7 @@ def _noncentrality(n: int, confidence: float) -> float:
     return float(optimize.brentq(lambda shift: power(shift) - POWER, 0, 4 * critical + 4, xtol=1e-4))
 
 
-def _why_untestable(pairs: int) -> str:
+def _why_untestable(pairs: int, reference: str) -> str:
     if pairs < 2:
-        return f"{pairs} complete {'pair' if pairs == 1 else 'pairs'} of trials with none: at least 2 seeds are needed"
+        return f"{pairs} complete {'pair' if pairs == 1 else 'pairs'} of trials with {reference}: at least 2 seeds are needed"
     return f"all {pairs} differences are equal, so their spread can't be estimated: use more seeds or more test records"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import statistics
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,8 +14,9 @@ from typing import Literal
 from helmholtz.codecs import open_codec
 from helmholtz.codecs.base import Codec
 from helmholtz.experiment import Experiment
-from helmholtz.levels import Level
+from helmholtz.levels import NONE, Level
 from helmholtz.manifest import LevelManifest, level_folder, read_manifest
+from helmholtz.refinement import Refinement
 from helmholtz.results import TrialResult, finished_result
 from helmholtz.storage import Store
 from helmholtz.trials import Trial, trials
@@ -28,11 +30,17 @@ Status = Literal["complete", "diverged", "missing"]
 class Run:
     """Everything a run has left behind so far."""
 
-    experiment: Experiment
+    experiment: Experiment  # as the user wrote it
     dataset: str  # fingerprint
     codec: Codec
     manifests: dict[Level, LevelManifest]  # levels not written yet are absent
-    results: tuple[tuple[Trial, TrialResult | None], ...]  # every trial of the experiment, in training order
+    results: tuple[tuple[Trial, TrialResult | None], ...]  # every trial, those of refinement included, in training order
+    refinement: Refinement | None = None
+
+    @property
+    def extended(self) -> Experiment:
+        """The experiment with the levels that refinement has asked for."""
+        return self.refinement.extend(self.experiment) if self.refinement else self.experiment
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +68,33 @@ class Row:
     records_per_second: float | None
 
 
-def read_run(store: Store, experiment: Experiment, dataset: str) -> Run:
-    """Reads what there is. Raises StorageError or ShardError for files that are there but aren't what they should be."""
+def read_run(
+    store: Store, experiment: Experiment, dataset: str, *, refinement: Refinement | None = None, known: Run | None = None
+) -> Run:
+    """Reads what there is of `experiment`, and of what `refinement` adds; results that are `known` aren't read again.
+
+    Raises StorageError or ShardError for files that are there but aren't what they should be.
+    """
     codec = open_codec(experiment)
-    expected = trials(experiment, dataset, codec.identity)
+    extended = refinement.extend(experiment) if refinement else experiment
+    expected = trials(extended, dataset, codec.identity)
+    manifests = known.manifests if known else {}
+    results = {trial: result for trial, result in known.results if result} if known else {}
 
     def manifest(level: Level) -> LevelManifest | None:
+        if level in manifests:
+            return manifests[level]
         there = store.exists(f"{level_folder(dataset, codec.identity, level)}/manifest.json")
         return read_manifest(store, dataset, codec.identity, level) if there else None
 
     def result(trial: Trial) -> TrialResult | None:
-        return finished_result(store, trial)
+        return results[trial] if trial in results else finished_result(store, trial)
 
     with ThreadPoolExecutor(READERS) as pool:
-        manifests = dict(zip(experiment.all_levels, pool.map(manifest, experiment.all_levels), strict=True))
-        results = tuple(zip(expected, pool.map(result, expected), strict=True))
-    written = {level: there for level, there in manifests.items() if there is not None}
-    return Run(experiment, dataset, codec, written, results)
+        found = dict(zip(extended.all_levels, pool.map(manifest, extended.all_levels), strict=True))
+        finished = tuple(zip(expected, pool.map(result, expected), strict=True))
+    written = {level: there for level, there in found.items() if there is not None}
+    return Run(experiment, dataset, codec, written, finished, refinement)
 
 
 def rows(run: Run) -> tuple[Row, ...]:
@@ -107,6 +125,23 @@ def _row(run: Run, trial: Trial, result: TrialResult | None) -> Row:
         train_seconds=result.train_seconds if result else None,
         records_per_second=result.records_per_second if result else None,
     )
+
+
+def leading_architecture(table: Sequence[Row], architectures: Sequence[str]) -> str:
+    """Of `architectures` the one with the highest mean validation accuracy at none: so the test set doesn't choose."""
+
+    def at_none(architecture: str) -> float:
+        values = [
+            row.validation_accuracy
+            for row in table
+            if row.architecture == architecture
+            and row.level == NONE
+            and row.status == "complete"
+            and row.validation_accuracy is not None
+        ]
+        return statistics.fmean(values) if values else -1.0
+
+    return max(architectures, key=at_none)
 
 
 def curves_csv(table: Sequence[Row]) -> str:

@@ -21,7 +21,7 @@ def command(experiment: str, output: Path, cpu_image: str | None, gpu_image: str
     """Write the pipeline as Kubeflow IR YAML, to upload by hand or keep under version control.
 
     The pipeline is one and the same for all experiments, which it takes as a parameter; EXPERIMENT only gives the
-    resources that its train tasks ask for.
+    resources that its train tasks ask for, and the number of rounds in which it refines.
 
     \b
     Example:
@@ -30,5 +30,7 @@ def command(experiment: str, output: Path, cpu_image: str | None, gpu_image: str
     from helmholtz_pipelines.sweep import CPU_IMAGE, GPU_IMAGE, build, compile_to
 
     output.parent.mkdir(parents=True, exist_ok=True)
-    compile_to(output, build(cpu_image or CPU_IMAGE, gpu_image or GPU_IMAGE, parallelism, load(experiment, ()).resources))
+    resolved = load(experiment, ())
+    pipeline = build(cpu_image or CPU_IMAGE, gpu_image or GPU_IMAGE, parallelism, resolved.resources, resolved.refine.rounds)
+    compile_to(output, pipeline)
     click.echo(f"{output}: {output.stat().st_size} bytes")

@@ -55,19 +55,22 @@ class Display:
         compressed = progress.shards == progress.shards_total
         trained = progress.trials == progress.trials_total
         stage = "compressing" if not compressed else "training" if not trained else "analysing"
-        note = "writing the report" if trained else self._time_left(progress) if compressed else ""
+        refining = f"refining: {progress.refining}" if progress.refining and not trained else ""
+        after = "looking where to refine" if progress.more else "writing the report"
+        note = after if trained else self._time_left(progress) if compressed else ""
+        epochs = f"{progress.epochs:.0f} of {progress.epochs_total} epochs"
         self._bars.update(self._compress, completed=progress.shards, total=progress.shards_total, note="shards")
         self._bars.update(
             self._train,
             completed=progress.trials,
             total=progress.trials_total,
-            note=f"trials, {progress.epochs:.0f} of {progress.epochs_total} epochs{', ' + note if note else ''}",
+            note=", ".join(part for part in ("trials", epochs, refining, note) if part),
         )
         now = time.monotonic()
         if not self._console.is_terminal and now - self._last_line > LINE_SECONDS:
             self._last_line = now
             self._console.print(
-                f"[{now - self._started:4.0f} s] {stage}: {progress.shards}/{progress.shards_total} shards, "
+                f"[{now - self._started:4.0f} s] {refining or stage}: {progress.shards}/{progress.shards_total} shards, "
                 f"{progress.trials}/{progress.trials_total} trials, {progress.epochs:.0f}/{progress.epochs_total} epochs"
                 f"{', ' + note if note else ''}",
                 markup=False,

@@ -43,6 +43,12 @@ def command(experiment: str, overrides: tuple[str, ...], as_json: bool) -> None:
     click.echo(
         f"trials:  {found.trials} = {len(resolved.combinations)} (architecture, level) x {resolved.seeds} seeds, {epochs} each"
     )
+    if resolved.refine.rounds:
+        more = resolved.refine.rounds * resolved.refine.levels
+        click.echo(
+            f"then:    up to {more * resolved.seeds} trials more, at up to {more} levels around the drop, of one architecture "
+            f"({resolved.refine.rounds} rounds of {resolved.refine.levels}); not counted below"
+        )
     click.echo(f"\n{'level':>6} {'Q':>5} {'MB':>10} {'bits/sample':>12} {'smaller':>8}")
     for level in found.levels:
         click.echo(

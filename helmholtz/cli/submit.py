@@ -54,7 +54,7 @@ def command(
     resolved = load(experiment, overrides)
     if not is_remote(root) and not root.startswith("/"):
         raise ExperimentError(f"--root {root}: pods can't see a relative path; use gs://, s3:// or an absolute, mounted path")
-    pipeline = build(cpu_image or CPU_IMAGE, gpu_image or GPU_IMAGE, parallelism, resolved.resources)
+    pipeline = build(cpu_image or CPU_IMAGE, gpu_image or GPU_IMAGE, parallelism, resolved.resources, resolved.refine.rounds)
     run = submit(pipeline, resolved, host=host, root=root, namespace=namespace)
     if as_json:
         click.echo(json.dumps({"run_id": run.id, "url": run.url, "root": root}, indent=2))

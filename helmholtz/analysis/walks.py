@@ -1,0 +1,68 @@
+"""The walk of one architecture through a run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from helmholtz.analysis.noninferiority import Walk, walk
+from helmholtz.analysis.refine import confidences, with_rounds
+from helmholtz.analysis.table import Row, Run
+from helmholtz.levels import Level
+from helmholtz.manifest import LevelManifest
+
+
+def walk_of(run: Run, table: Sequence[Row], architecture: str) -> Walk:
+    """Of `architecture` through the experiment's levels and, if it is the one that is refined, those of refinement.
+
+    `table` are the run's rows.
+    """
+    accuracies = accuracies_of(table, architecture)
+    diverged = Counter(row.level for row in table if row.architecture == architecture and row.status == "diverged")
+    experiment, refined = run.experiment, run.refinement
+    asked = refined.rounds if refined and refined.architecture == architecture else ()
+    return walk(
+        architecture,
+        accuracies,
+        with_rounds(experiment.levels, asked),
+        seeds=experiment.seeds,
+        chance=_chance(run),
+        margin=experiment.analysis.margin,
+        confidence=experiment.analysis.confidence,
+        required=confidences(run.codec, experiment.refine, experiment.levels, experiment.analysis.confidence),
+        diverged=diverged,
+        test_records=tested_groups(run),
+    )
+
+
+def accuracies_of(table: Sequence[Row], architecture: str) -> dict[Level, dict[int, float]]:
+    """Test accuracies of `architecture`: level -> seed -> 0..1."""
+    accuracies: dict[Level, dict[int, float]] = {}
+    for row in table:
+        if row.architecture == architecture and row.test_accuracy is not None:
+            accuracies.setdefault(row.level, {})[row.seed] = row.test_accuracy
+    return accuracies
+
+
+def tested_records(run: Run) -> int | None:
+    """Records of the test split, or None while no level is written."""
+    manifest: LevelManifest | None = next(iter(run.manifests.values()), None)
+    return manifest.splits["test"].records if manifest and "test" in manifest.splits else None
+
+
+def tested_groups(run: Run) -> int | None:
+    """Groups that the test records come from, or None while no level is written.
+
+    What the test set's luck is judged by: the records of a group are alike (takes of one note, patches of one photograph), a
+    network is right or wrong with them together, and a test set of few groups is a small one.
+    """
+    manifest: LevelManifest | None = next(iter(run.manifests.values()), None)
+    return manifest.splits["test"].groups if manifest and "test" in manifest.splits else None
+
+
+def _chance(run: Run) -> float:
+    """Accuracy of always answering the test split's most frequent class; 1 / classes where they are balanced."""
+    manifest: LevelManifest | None = next(iter(run.manifests.values()), None)
+    if manifest and "test" in manifest.splits and manifest.splits["test"].records:
+        return max(manifest.splits["test"].per_class) / manifest.splits["test"].records
+    return max((1 / result.classes for _, result in run.results if result), default=0.0)
