@@ -44,5 +44,9 @@ def log_mel(clips: Any) -> Any:
     magnitudes = tfio.audio.spectrogram(centred, nfft=N_FFT, window=N_FFT, stride=HOP)[:, : 1 + frames // HOP]
     power = tfio.audio.melscale(tf.square(magnitudes), rate=SAMPLE_RATE, mels=MELS, fmin=0.0, fmax=SAMPLE_RATE / 2)
     # One clip at a time, for the op takes the maximum of all it is given; and it squares what it is given.
-    decibels = tf.map_fn(lambda clip: tfio.audio.dbscale(clip, top_db=TOP_DB, amin=FLOOR), tf.sqrt(power))
+    decibels = tf.cond(
+        tf.shape(power)[0] > 0,
+        lambda: tf.map_fn(lambda clip: tfio.audio.dbscale(clip, top_db=TOP_DB, amin=FLOOR), tf.sqrt(power)),
+        lambda: power,  # no clips: a map of none has no shape to stack
+    )
     return tf.transpose(decibels, [0, 2, 1])
