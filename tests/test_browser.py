@@ -87,8 +87,8 @@ def test_the_report_reads_at_every_width(browser: Browser, root: Path, width: in
     assert trouble == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     figures = page.locator("img")
-    assert figures.count() == 6
-    for number in range(6):
+    assert figures.count() == 8
+    for number in range(8):
         assert figures.nth(number).evaluate("image => image.complete && image.naturalWidth > 100")
         assert figures.nth(number).get_attribute("alt")
     answer = page.get_by_text("loses less than 1 point of accuracy").first

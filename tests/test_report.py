@@ -35,6 +35,7 @@ from tests import synthetic_run as synthetic
 pytestmark = pytest.mark.tensorflow
 
 ALSO = [{"architectures": ["B", "F"], "levels": [NONE, 25]}]
+FIGURES = {"prediction", "accuracy", "convergence", "parameters", "operations", "bits", "sizes", "contact-sheet"}
 HOSTILE = ("<script>alert(1)</script>", "$\\frac{$", "猫 🐈", 'a"onerror="x\n' + "long " * 100)
 
 
@@ -152,12 +153,13 @@ def test_the_page_needs_nothing_but_itself(published: tuple[Store, Report]) -> N
     page = Page(text)
     links = [value for _, attributes in page.tags for name, value in attributes.items() if name in ("src", "href", "srcset")]
     assert links
-    assert all(link.startswith("data:image/") for link in links)
+    figures = {f"#{attributes['id']}" for tag, attributes in page.tags if tag == "figure"}
+    assert all(link.startswith("data:image/") or link in figures for link in links)
     assert "@import" not in text
     assert "url(" not in text
     assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.tags}
     assert all(attributes["alt"] for tag, attributes in page.tags if tag == "img")
-    assert len([tag for tag, _ in page.tags if tag == "img"]) == 6
+    assert len([tag for tag, _ in page.tags if tag == "img"]) == 8
 
 
 def test_the_page_answers_first_after_saying_what_is_missing(published: tuple[Store, Report]) -> None:
@@ -178,7 +180,7 @@ def test_the_experiment_beside_the_page_runs_again(published: tuple[Store, Repor
 
 def test_figures_are_pictures_of_the_promised_size(published: tuple[Store, Report]) -> None:
     store, _ = published
-    for name in ("accuracy", "convergence", "parameters", "sizes", "contact-sheet"):
+    for name in FIGURES:
         image = Image.open(io.BytesIO(store.read_bytes(f"report/figures/{name}.png")))
         assert image.info["dpi"] == pytest.approx((150, 150), abs=0.1)
         assert image.width >= 800
@@ -308,7 +310,7 @@ def test_tensorboard_reads_it_all_back(published: tuple[Store, Report]) -> None:
     runs = EventMultiplexer({}).AddRunsFromDirectory(f"{store.uri}/tensorboard").Reload()
     summary = runs.GetAccumulator("summary")
     tensors = summary.Tags()["tensors"]
-    assert {"recommendation", "accuracy", "prediction", "convergence", "parameters", "sizes", "contact-sheet"} <= set(tensors)
+    assert {"recommendation", *FIGURES} <= set(tensors)
     assert report.recommendation.sentence in summary.Tensors("recommendation")[0].tensor_proto.string_val[0].decode()
     assert [event.step for event in summary.Tensors("accuracy against Q/A")] == [0, 25, 50, 75, 90, 95, 99]
     assert len([name for name in runs.Runs() if name.startswith("trials/")]) == 59
@@ -349,4 +351,4 @@ def test_tensorboard_serves_a_table_of_all_trials_beside_their_curves(published:
     metrics = {m["name"]["tag"]: m["value"] for m in found["A", "25", 0]["metricValues"]}
     assert metrics["hparams/test_accuracy"] == pytest.approx(synthetic.accuracy("A", 25, 0))
     tags = json.loads(urllib.request.urlopen(urllib.parse.urljoin(url, "data/plugin/images/tags"), timeout=10).read())  # noqa: S310
-    assert set(tags["summary"]) == {"accuracy", "prediction", "convergence", "parameters", "sizes", "contact-sheet"}
+    assert set(tags["summary"]) == FIGURES

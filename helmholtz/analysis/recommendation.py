@@ -11,14 +11,18 @@ from typing import Literal
 from helmholtz.analysis.caveats import accuracies_at_none, caveats
 from helmholtz.analysis.estimate import Documented, Estimate, estimate
 from helmholtz.analysis.noninferiority import Comparison, Walk
-from helmholtz.analysis.table import Row, Run
+from helmholtz.analysis.refine import bracket
+from helmholtz.analysis.smallest_architecture import SmallestArchitecture
+from helmholtz.analysis.table import Row, Run, leading_architecture
 from helmholtz.analysis.wording import (
     a_sample,
     evidence,
+    level_label,
     level_name,
     original,
     overhead,
     points,
+    signed,
     source_compressed,
     times_smaller,
 )
@@ -54,32 +58,21 @@ class Recommendation(Documented):
     """What weakens the answer."""
 
 
-def recommend(run: Run, table: Sequence[Row], walks: Sequence[Walk]) -> Recommendation:
-    """The recommendation, from the walk of the architecture that learns best at none."""
-    walk = max(walks, key=lambda walk: _validation_at_none(table, walk.architecture))
+def recommend(run: Run, table: Sequence[Row], walks: Sequence[Walk], smallest: SmallestArchitecture) -> Recommendation:
+    """The recommendation, from the walk of the architecture that learns best at none, and the one through architectures."""
+    leading = leading_architecture(table, [walk.architecture for walk in walks])
+    walk = next(walk for walk in walks if walk.architecture == leading)
     outcome = _outcome(walk, table)
     epochs = _epochs_ratio(run, table, walk) if walk.n_approx is not None else None
     return Recommendation(
         outcome=outcome,
-        sentence=_sentence(outcome, run, table, walk, epochs),
+        sentence=_sentence(outcome, run, table, walk, epochs, smallest),
         level=walk.n_approx,
         architecture=walk.architecture if outcome != "no-results" else None,
         epochs_ratio=epochs,
-        details=tuple(_details(outcome, run, walk, walks, epochs)),
+        details=(*_enough(run, walk, smallest), *_details(outcome, run, walk, walks, epochs)),
         caveats=tuple(caveats(run, table, walk)),
     )
-
-
-def _validation_at_none(table: Sequence[Row], architecture: str) -> float:
-    values = [
-        row.validation_accuracy
-        for row in table
-        if row.architecture == architecture
-        and row.level == NONE
-        and row.status == "complete"
-        and row.validation_accuracy is not None
-    ]
-    return statistics.fmean(values) if values else -1.0
 
 
 def _outcome(walk: Walk, table: Sequence[Row]) -> Outcome:
@@ -95,7 +88,9 @@ def _outcome(walk: Walk, table: Sequence[Row]) -> Outcome:
     return "too-few-seeds" if first == "untestable" else "none-passes" if first == "inferior" else "undecided"
 
 
-def _sentence(outcome: Outcome, run: Run, table: Sequence[Row], walk: Walk, epochs: Estimate | None) -> str:
+def _sentence(
+    outcome: Outcome, run: Run, table: Sequence[Row], walk: Walk, epochs: Estimate | None, smallest: SmallestArchitecture
+) -> str:
     margin = points(run.experiment.analysis.margin)
     if outcome == "no-results":
         return "Nothing can be said yet: no trial without compression is complete, and every level is compared with it."
@@ -109,16 +104,17 @@ def _sentence(outcome: Outcome, run: Run, table: Sequence[Row], walk: Walk, epoc
             "for longer or check the labels."
         )
     if outcome in ("level", "all-pass"):
-        return _passing(outcome, run, walk, epochs)
+        return _passing(outcome, run, walk, epochs, smallest)
     first = walk.comparisons[0]
     name = level_name(run, first.level)
     if outcome == "too-few-seeds":
         return f"Nothing can be concluded about {name} or below: {first.reason}.{_point_estimates(run, walk)}"
     if outcome == "none-passes":
         keep = "as they are" if source_compressed(run) else "lossless"
+        higher = "test a higher level or " if run.codec.between(NONE, first.level) else ""
         return (
             f"Keep the data {keep}: even {name}, the least compressed level tested, loses more than {margin} "
-            f"of accuracy ({evidence(first, walk, run)}); test a higher level or allow a larger margin."
+            f"of accuracy ({evidence(first, walk, run)}); {higher}allow a larger margin."
         )
     needed = "a larger margin or a larger test set"
     if first.seeds_needed:
@@ -130,13 +126,15 @@ def _sentence(outcome: Outcome, run: Run, table: Sequence[Row], walk: Walk, epoc
     )
 
 
-def _passing(outcome: Outcome, run: Run, walk: Walk, epochs: Estimate | None) -> str:
+def _passing(outcome: Outcome, run: Run, walk: Walk, epochs: Estimate | None, smallest: SmallestArchitecture) -> str:
     best = next(comparison for comparison in walk.comparisons if comparison.level == walk.n_approx)
     gains = [*_sizes(run, best.level), *([_epochs_phrase(epochs)] if epochs else [])]
     sentence = (
         f"{level_name(run, best.level)} loses less than {points(run.experiment.analysis.margin)} of accuracy "
         f"({evidence(best, walk, run)})" + (f": {', '.join(gains)}" if gains else "")
     )
+    if smallest.smallest:
+        sentence += f"; architecture {smallest.smallest} is enough"
     if outcome == "all-pass":
         sentence += "; even this most compressed level tested passes, so test lower ones"
     return sentence + "."
@@ -193,6 +191,8 @@ def _details(outcome: Outcome, run: Run, walk: Walk, walks: Sequence[Walk], epoc
     stop = next((c for c in walk.comparisons if c.level == walk.stopped_at), None)
     if outcome == "level" and stop:
         details.append(f"The walk stopped at {level_name(run, stop.level)}: {_why_stopped(stop, walk, run)}.")
+    if outcome in ("level", "none-passes", "undecided"):
+        details.extend(_how_fine(run, walk))
     if outcome not in ("no-results", "no-levels"):
         for other in walks:
             if other is not walk:
@@ -203,6 +203,43 @@ def _details(outcome: Outcome, run: Run, walk: Walk, walks: Sequence[Walk], epoc
         if epochs is None:
             details.append("Epochs to converge can't be compared: some trials were still rising when the budget ended.")
     return details
+
+
+def _enough(run: Run, walk: Walk, found: SmallestArchitecture) -> list[str]:
+    """Which architecture is enough, against which, and what level and architecture cost together."""
+    if found.level is None or not found.comparisons:
+        return []
+    place = level_name(run, found.level)
+    if found.smallest is None:
+        return [f"No architecture smaller than {found.largest} is shown to be enough at {place}: {found.reason}."]
+    one = next(smaller for smaller in found.comparisons if smaller.architecture == found.smallest)
+    difference, low, high = one.comparison.difference, one.comparison.low, one.comparison.high
+    said = f"Architecture {found.smallest} ({one.parameters:,} parameters) is enough at {place}: against {found.largest}, the"
+    said += " largest trained there, it is not worse by the margin"
+    if difference is not None and low is not None and high is not None:
+        said += f" (difference {signed(difference)} points, interval {signed(low)}..{signed(high)})"
+    whole = found.whole_difference
+    if whole and whole.mean is not None and whole.low is not None and whole.high is not None:
+        said += (
+            f"; both changes together, from {found.largest} {original(run)}, make {signed(whole.mean)} points "
+            f"({signed(whole.low)}..{signed(whole.high)})"
+        )
+    if walk.architecture != found.smallest:
+        said += f"; the level itself was found with {walk.architecture}"
+    return [f"{said}."]
+
+
+def _how_fine(run: Run, walk: Walk) -> list[str]:
+    """Whether the codec has levels between the last that passed and the first that didn't."""
+    found = bracket(walk)
+    if found is None:
+        return []
+    high, low = (level_label(run, level) for level in found)
+    if run.codec.between(*found):
+        look = "" if run.experiment.refine.rounds else "; refine.rounds looks there"
+        return [f"Levels between {high} and {low} were not tested{look}."]
+    passes = "" if found[0] == NONE else f"{high} passes, and "
+    return [f"No finer answer is possible with this codec: {passes}{low}, the next level, is not shown to."]
 
 
 def _why_stopped(stop: Comparison, walk: Walk, run: Run) -> str:

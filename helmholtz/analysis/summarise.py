@@ -7,23 +7,25 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from helmholtz import __version__
+from helmholtz.analysis.broken_stick import BrokenStick, broken_stick
+from helmholtz.analysis.cell_summary import CellSummary, summarise_cell
+from helmholtz.analysis.claims import claims
+from helmholtz.analysis.costs import costs
 from helmholtz.analysis.curve import PaperCurve, fit
-from helmholtz.analysis.estimate import Estimate, estimate
-from helmholtz.analysis.noninferiority import Walk, walk
+from helmholtz.analysis.equivalence import equivalence
+from helmholtz.analysis.estimate import estimate
+from helmholtz.analysis.level_summary import summarise_level
+from helmholtz.analysis.models import ModelComparison, compare_models
+from helmholtz.analysis.n_approx import n_approx
+from helmholtz.analysis.noninferiority import Walk
 from helmholtz.analysis.recommendation import recommend
-from helmholtz.analysis.summary import (
-    CellSummary,
-    CodecSummary,
-    LevelSummary,
-    RejectedSummary,
-    Report,
-    TheoreticalBits,
-    TrialCounts,
-)
-from helmholtz.analysis.table import Row, Run
-from helmholtz.analysis.wording import level_label
+from helmholtz.analysis.response import LevelMean
+from helmholtz.analysis.smallest_architecture import SmallestArchitecture, nothing_smaller, smallest_architecture
+from helmholtz.analysis.summary import CodecSummary, Equivalences, RejectedSummary, Report, TrialCounts
+from helmholtz.analysis.table import Row, Run, leading_architecture
+from helmholtz.analysis.walks import accuracies_of, tested_groups, tested_records, walk_of
 from helmholtz.levels import NONE, Level
-from helmholtz.manifest import LevelManifest, RejectedEntry
+from helmholtz.manifest import RejectedEntry
 
 REJECTED_SHOWN = 20
 
@@ -31,16 +33,20 @@ REJECTED_SHOWN = 20
 def summarise(run: Run, table: Sequence[Row]) -> Report:
     """The report of a run; `table` are its rows."""
     manifests = tuple(run.manifests.values())
-    cells = tuple(_cell(run, table, architecture, level) for architecture, level in run.experiment.combinations)
-    levels = tuple(_level(run, level) for level in run.experiment.all_levels)
-    walks = tuple(_walk(run, table, architecture) for architecture in run.experiment.architectures)
+    cells = tuple(summarise_cell(run, table, architecture, level) for architecture, level in run.extended.combinations)
+    levels = tuple(summarise_level(run, level) for level in run.extended.all_levels)
+    walks = tuple(walk_of(run, table, architecture) for architecture in run.experiment.architectures)
+    models = tuple(_models(run, cells, walk) for walk in walks)
+    sticks = tuple(_stick(run, table, walk) for walk in walks)
+    smallest = _smallest(run, table, cells, walks)
+    recommendation = recommend(run, table, walks, smallest)
     finished = [result for _, result in run.results if result]
     return Report(
-        recommendation=recommend(run, table, walks),
+        recommendation=recommendation,
         experiment=run.experiment.model_dump(mode="json"),
         dataset=run.dataset,
         classes=manifests[0].classes if manifests else (),
-        test_records=_test_records(run),
+        test_records=tested_records(run),
         codec=CodecSummary(
             identity=run.codec.identity,
             name=run.codec.name,
@@ -58,7 +64,14 @@ def summarise(run: Run, table: Sequence[Row]) -> Report:
         levels=levels,
         cells=cells,
         walks=walks,
+        equivalences=tuple(_equivalences(run, walk) for walk in walks),
+        sticks=sticks,
+        n_approx=tuple(n_approx(run, walk, stick, _bits(run)) for walk, stick in zip(walks, sticks, strict=True)),
         curves=tuple(_curve(cells, architecture) for architecture in run.experiment.architectures),
+        models=models,
+        smallest=smallest,
+        costs=costs(run.experiment.prices, cells, levels, recommendation, smallest),
+        claims=claims(run, table, recommendation, walks, models, smallest),
         versions={
             "compress": _versions(manifest.versions for manifest in manifests),
             "train": _versions(result.versions for result in finished),
@@ -71,86 +84,60 @@ def summarise(run: Run, table: Sequence[Row]) -> Report:
     )
 
 
-def _level(run: Run, level: Level) -> LevelSummary:
-    manifest, none = run.manifests.get(level), run.manifests.get(NONE)
-    nbytes = manifest.payload_bytes if manifest else None
-    return LevelSummary(
-        level=level,
-        label=level_label(run, level),
-        quantisation=run.codec.quantisation(level),
-        records={name: split.records for name, split in manifest.splits.items()} if manifest else {},
-        payload_bytes=nbytes,
-        coded_bytes=sum(split.coded_bits for split in manifest.splits.values()) / 8 if manifest else None,
-        source_bytes=manifest.source_bytes if manifest else None,
-        ratio_to_none=none.payload_bytes / nbytes if none and nbytes else None,
-        ratio_to_source=manifest.ratio_to_source if manifest else None,
-        bits_per_sample=manifest.payload_bits_per_sample if manifest else None,
-        bitrate=manifest.bitrate if manifest else None,
-        coded_rates=manifest.coded_rates if manifest else {},
-        theoretical_bits={
-            name: TheoreticalBits(lost=bits.lost, left=bits.left) for name, bits in run.codec.bits(level).items()
-        },
-        double_compressed=manifest.double_compressed if manifest else None,
-        source_levels=manifest.source_levels if manifest else {},
-    )
+def _bits(run: Run) -> dict[Level, float]:
+    """Measured bits a sample of the levels that are written."""
+    return {level: manifest.payload_bits_per_sample for level, manifest in run.manifests.items()}
 
 
-def _cell(run: Run, table: Sequence[Row], architecture: str, level: Level) -> CellSummary:
-    mine = [row for row in table if row.architecture == architecture and row.level == level]
-    done = [row for row in mine if row.status == "complete"]
+def _stick(run: Run, table: Sequence[Row], walk: Walk) -> BrokenStick:
+    tested = (NONE, *(comparison.level for comparison in walk.comparisons))
+    accuracies = accuracies_of(table, walk.architecture)
+    swept = {level: accuracies[level] for level in tested if level in accuracies}
     confidence = run.experiment.analysis.confidence
+    return broken_stick(walk.architecture, swept, _bits(run), confidence, test_records=tested_groups(run))
 
-    def over_seeds(column: str) -> Estimate:
-        return estimate([getattr(row, column) for row in done if getattr(row, column) is not None], confidence)
 
-    return CellSummary(
-        architecture=architecture,
-        level=level,
-        quantisation=run.codec.quantisation(level),
-        parameters=next((row.parameters for row in mine if row.parameters is not None), None),
-        multiply_accumulates=next((row.multiply_accumulates for row in mine if row.multiply_accumulates is not None), None),
-        complete=len(done),
-        diverged=sum(row.status == "diverged" for row in mine),
-        missing=sum(row.status == "missing" for row in mine),
-        test_accuracy=over_seeds("test_accuracy"),
-        validation_accuracy=over_seeds("validation_accuracy"),
-        epochs_to_converge=over_seeds("epochs_to_converge"),
-        not_converged=sum(row.converged is False for row in done),
-        epochs_to_converge_reference=over_seeds("epochs_to_converge_reference"),
-        train_seconds=over_seeds("train_seconds"),
+def _models(run: Run, cells: Sequence[CellSummary], walk: Walk) -> ModelComparison:
+    bits = _bits(run)
+    means = [
+        LevelMean(cell.level, cell.quantisation, bits.get(cell.level) or None, cell.test_accuracy.mean)
+        for cell in cells
+        if cell.architecture == walk.architecture and cell.test_accuracy.mean is not None
+    ]
+    return compare_models(walk.architecture, means, walk.n_approx)
+
+
+def _equivalences(run: Run, walk: Walk) -> Equivalences:
+    asked = run.experiment.analysis
+    return Equivalences(
+        architecture=walk.architecture,
+        findings=tuple(equivalence(comparison, asked.margin, asked.confidence) for comparison in walk.comparisons),
     )
 
 
-def _walk(run: Run, table: Sequence[Row], architecture: str) -> Walk:
-    accuracies: dict[Level, dict[int, float]] = {}
-    for row in table:
-        if row.architecture == architecture and row.test_accuracy is not None:
-            accuracies.setdefault(row.level, {})[row.seed] = row.test_accuracy
-    diverged = Counter(row.level for row in table if row.architecture == architecture and row.status == "diverged")
-    return walk(
-        architecture,
-        accuracies,
-        run.experiment.levels,
+def _smallest(run: Run, table: Sequence[Row], cells: Sequence[CellSummary], walks: Sequence[Walk]) -> SmallestArchitecture:
+    """At N_approx of the leading architecture, of all that were trained there."""
+    asked = run.experiment.analysis
+    leading = leading_architecture(table, [walk.architecture for walk in walks])
+    level = next(walk.n_approx for walk in walks if walk.architecture == leading)
+    if level is None:
+        return nothing_smaller(None, "no level is N_approx")
+    there = [cell for cell in cells if cell.level == level and cell.parameters is not None]
+    by_architecture = {cell.architecture: accuracies_of(table, cell.architecture) for cell in there}
+    found = smallest_architecture(
+        level,
+        {architecture: by_level.get(level, {}) for architecture, by_level in by_architecture.items()},
+        {cell.architecture: cell.parameters for cell in there if cell.parameters is not None},
         seeds=run.experiment.seeds,
-        chance=_chance(run),
-        margin=run.experiment.analysis.margin,
-        confidence=run.experiment.analysis.confidence,
-        diverged=diverged,
-        test_records=_test_records(run),
+        margin=asked.margin,
+        confidence=asked.confidence,
+        diverged={cell.architecture: cell.diverged for cell in there},
     )
-
-
-def _test_records(run: Run) -> int | None:
-    manifest: LevelManifest | None = next(iter(run.manifests.values()), None)
-    return manifest.splits["test"].records if manifest and "test" in manifest.splits else None
-
-
-def _chance(run: Run) -> float:
-    """Accuracy of always answering the test split's most frequent class; 1 / classes where they are balanced."""
-    manifest: LevelManifest | None = next(iter(run.manifests.values()), None)
-    if manifest and "test" in manifest.splits and manifest.splits["test"].records:
-        return max(manifest.splits["test"].per_class) / manifest.splits["test"].records
-    return max((1 / result.classes for _, result in run.results if result), default=0.0)
+    if found.smallest is None or found.largest is None:
+        return found
+    with_it, before = by_architecture[found.smallest][level], by_architecture[found.largest].get(NONE, {})
+    whole = [with_it[seed] - before[seed] for seed in sorted(with_it.keys() & before.keys())]
+    return found.model_copy(update={"whole_difference": estimate(whole, asked.confidence)})
 
 
 def _curve(cells: Sequence[CellSummary], architecture: str) -> PaperCurve:

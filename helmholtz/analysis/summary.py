@@ -7,92 +7,31 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from helmholtz.analysis.broken_stick import BrokenStick
+from helmholtz.analysis.cell_summary import CellSummary
+from helmholtz.analysis.claim import Claim
+from helmholtz.analysis.costs import Costs
 from helmholtz.analysis.curve import PaperCurve
-from helmholtz.analysis.estimate import Documented, Estimate
+from helmholtz.analysis.equivalence import Equivalence
+from helmholtz.analysis.estimate import Documented
+from helmholtz.analysis.level_summary import LevelSummary
+from helmholtz.analysis.models import ModelComparison
+from helmholtz.analysis.n_approx import NApprox
 from helmholtz.analysis.noninferiority import Walk
 from helmholtz.analysis.recommendation import Recommendation
+from helmholtz.analysis.smallest_architecture import SmallestArchitecture
 from helmholtz.codecs.base import Medium
-from helmholtz.levels import NONE, Level
+from helmholtz.levels import NONE
 from helmholtz.manifest import RejectedEntry
-from helmholtz.sources.base import Split
 
 
-class TheoreticalBits(Documented):
-    """Bits a sample by one of the paper's accountings (section 4.1): of 16, how many the quantisation loses and leaves."""
-
-    lost: float
-    """Bits lost."""
-    left: float
-    """Bits left."""
-
-
-class LevelSummary(Documented):
-    """What a level takes, all splits together. Sizes are null while the level isn't written."""
-
-    level: Level
-    """The level."""
-    label: str
-    """The level for people, e.g. "quality 25" or "32 kbit/s"; none is "lossless", or "original files" where those of a
-    compressed source are handed on as they are."""
-    quantisation: float
-    """Relative quantisation Q, 0..1."""
-    records: dict[Split, int]
-    """Records of each split."""
-    payload_bytes: int | None
-    """Bytes of the media files, headers included."""
-    coded_bytes: float | None
-    """Bytes of entropy-coded content alone, without headers and tables."""
-    source_bytes: int | None
-    """Bytes the same records take as the source stores them."""
-    ratio_to_none: float | None
-    """How many times smaller than at none."""
-    ratio_to_source: float | None
-    """How many times smaller than in the source; null where clips were cropped, for the source's bytes hold more than they."""
-    bits_per_sample: float | None
-    """Measured entropy-coded bits a sample (images: a pixel; audio: a frame, one sample of the one channel)."""
-    bitrate: float | None
-    """Audio: kbit/s realised, mean over the records; null for images."""
-    coded_rates: dict[str, int]
-    """Audio: sample rate in Hz at which the codec coded -> records; empty for images."""
-    theoretical_bits: dict[str, TheoreticalBits]
-    """By accounting: "standard" and "paper"; empty at none, and for MP3, for which there is no theory."""
-    double_compressed: int | None
-    """Records whose source was itself already compressed at this level or a lower one."""
-    source_levels: dict[str, int]
-    """Estimated level at which the source was compressed ("none" for lossless) -> records."""
-
-
-class CellSummary(Documented):
-    """One architecture at one level, over its seeds."""
+class Equivalences(Documented):
+    """What each comparison of an architecture's walk shows on both sides."""
 
     architecture: str
     """The architecture."""
-    level: Level
-    """The level."""
-    quantisation: float
-    """Relative quantisation Q, 0..1."""
-    parameters: int | None
-    """Parameters, trainable and not; null before the first result."""
-    multiply_accumulates: int | None
-    """Of one forward pass over one record."""
-    complete: int
-    """Trials that were trained and tested."""
-    diverged: int
-    """Trials that diverged: they have no accuracy."""
-    missing: int
-    """Trials without a result so far."""
-    test_accuracy: Estimate
-    """Over the complete trials; fractions."""
-    validation_accuracy: Estimate
-    """At the epoch it chose, over the complete trials; fractions."""
-    epochs_to_converge: Estimate
-    """Over the complete trials; values of trials still rising at the end of the budget count as they are, as lower bounds."""
-    not_converged: int
-    """Complete trials that were still rising at the end of the budget."""
-    epochs_to_converge_reference: Estimate
-    """The reference code's measure, over the trials where it is defined."""
-    train_seconds: Estimate
-    """Seconds of training alone, over the complete trials."""
+    findings: tuple[Equivalence, ...]
+    """One a comparison of the walk, in its order."""
 
 
 class TrialCounts(Documented):
@@ -161,8 +100,22 @@ class Report(Documented):
     """Every architecture at every level it was asked for."""
     walks: tuple[Walk, ...]
     """The comparisons with none, by architecture that was asked for at every level."""
+    equivalences: tuple[Equivalences, ...]
+    """What the same comparisons show about gains and losses; same order."""
+    sticks: tuple[BrokenStick, ...]
+    """The broken stick, by architecture that was asked for at every level."""
+    n_approx: tuple[NApprox, ...]
+    """Both estimates of N_approx, and the bits there; same order."""
     curves: tuple[PaperCurve, ...]
-    """The paper's curve, by architecture that was asked for at every level."""
+    """The paper's curve; same order."""
+    models: tuple[ModelComparison, ...]
+    """Which response model the data support; same order."""
+    smallest: SmallestArchitecture
+    """Which architecture is enough at the recommended level."""
+    costs: Costs | None
+    """What the recommendation saves, in money; null without prices."""
+    claims: tuple[Claim, ...]
+    """The paper's five claims, put to the test."""
     versions: dict[str, dict[str, tuple[str, ...]]]
     """Stage (compress, train, analyse) -> library -> versions; more than one where trials or levels disagree."""
     devices: tuple[str, ...]

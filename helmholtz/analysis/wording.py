@@ -14,9 +14,11 @@ def evidence(comparison: Comparison, walk: Walk, run: Run) -> str:
     """The numbers behind a verdict, e.g. "difference -0.2 points, 95% interval -0.6..+0.2, ..."."""
     if comparison.difference is None or comparison.lower_bound is None or comparison.low is None or comparison.high is None:
         return comparison.reason
+    confidence = run.experiment.analysis.confidence
+    stricter = "" if comparison.bound_confidence == confidence else f"{100 * comparison.bound_confidence:.4g}% "
     return (
-        f"difference {signed(comparison.difference)} points, {100 * run.experiment.analysis.confidence:.4g}% interval "
-        f"{signed(comparison.low)}..{signed(comparison.high)}, one-sided bound {signed(comparison.lower_bound)}, "
+        f"difference {signed(comparison.difference)} points, {100 * confidence:.4g}% interval "
+        f"{signed(comparison.low)}..{signed(comparison.high)}, one-sided {stricter}bound {signed(comparison.lower_bound)}, "
         f"architecture {walk.architecture}, {comparison.pairs} seeds"
     )
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from helmholtz.analysis.summary import LevelSummary, Report
+from helmholtz.analysis.level_summary import LevelSummary
+from helmholtz.analysis.summary import Report
 from helmholtz.analysis.wording import overhead, times_smaller
 from helmholtz.levels import NONE
 from helmholtz.report.marks import SIZE

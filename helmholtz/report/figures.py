@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from helmholtz.analysis.cell_summary import CellSummary
 from helmholtz.analysis.curve import predict
 from helmholtz.analysis.estimate import Estimate
-from helmholtz.analysis.summary import CellSummary, Report
+from helmholtz.analysis.summary import Report
 from helmholtz.analysis.table import Row
 from helmholtz.analysis.wording import points
 from helmholtz.levels import NONE, Level, sort_key
+from helmholtz.report.bits_axis import bits
 from helmholtz.report.data_size import sizes
-from helmholtz.report.marks import SIZE, STYLES, alt_text, bars_caption, errors, labels
+from helmholtz.report.marks import SIZE, STYLES, alt_text, bars_caption, errors, in_the_paper, labels
+from helmholtz.report.network_operations import operations
 from helmholtz.report.network_size import parameters
 from helmholtz.report.picture import Picture, Undrawn, draw
 from helmholtz.report.predicted_curve import predicted_curve
@@ -26,13 +29,15 @@ NO_MEANS = "No trial is complete yet."
 
 
 def figures(report: Report, table: Sequence[Row]) -> tuple[Picture | Undrawn, ...]:
-    """All figures, in reading order; those that can't be drawn say why."""
+    """All figures, first those of the paper in its order; those that can't be drawn say why."""
     return (
-        accuracy(report, table),
         predicted_curve(report),
-        sizes(report),
+        accuracy(report, table),
         convergence(report, table),
         parameters(report, table),
+        operations(report),
+        bits(report, table),
+        sizes(report),
     )
 
 
@@ -57,6 +62,7 @@ def accuracy(report: Report, table: Sequence[Row]) -> Picture | Undrawn:
             mine = [cell for cell in cells if cell.architecture == architecture]
             _seeds(axes, at, [row for row in table if row.architecture == architecture], "test_accuracy", 100)
             _line(axes, architecture, at, [(cell.level, cell.test_accuracy) for cell in mine], 100)
+            _rings(axes, architecture, at, [(c.level, c.test_accuracy) for c in mine if c.level in _refined(report)], 100)
         if n_approx is not None:
             axes.axvline(at[n_approx], color="#444444", lw=1, ls="--", zorder=1)
             axes.annotate(
@@ -93,6 +99,7 @@ def convergence(report: Report, table: Sequence[Row]) -> Picture | Undrawn:
             mine = [cell for cell in cells if cell.architecture == architecture]
             _seeds(axes, at, [row for row in table if row.architecture == architecture], "epochs_to_converge", 1)
             _line(axes, architecture, at, [(cell.level, cell.epochs_to_converge) for cell in mine], 1)
+            _rings(axes, architecture, at, [(c.level, c.epochs_to_converge) for c in mine if c.level in _refined(report)], 1)
         axes.set_ylabel("epochs to converge")
         axes.set_ylim(bottom=0)
         draw_quantisation_axis(axes, report, _swept_levels(report))
@@ -107,8 +114,9 @@ def convergence(report: Report, table: Sequence[Row]) -> Picture | Undrawn:
     return draw(
         "convergence", title=title, size=SIZE, paint=paint,
         alt=alt_text("Mean epochs to converge", cells, [cell.epochs_to_converge for cell in cells], labels(report), 1),
-        caption="Epochs of training until validation accuracy has all but stopped rising, by level. "
-        f"{bars_caption(report, cells)}{hollow}{beside_zero(report, _swept_levels(report))}",
+        caption="Epochs of training until validation accuracy has all but stopped rising, by level."
+        f"{in_the_paper(report, 5, 8)} "
+        f"{bars_caption(report, cells)}{hollow}{beside_zero(report, _swept_levels(report))}{_rings_caption(report)}",
     )  # fmt: skip
 
 
@@ -137,6 +145,19 @@ def _line(
             color=colour, marker=marker if lossy else "D", mfc=colour if lossy else "white", mew=1.3, ms=5.5, ls=style, lw=1.5,
             capsize=2.5, elinewidth=1, label=f"architecture {label}" if label else None, zorder=3,
         )  # fmt: skip
+
+
+def _rings(
+    axes: Axes, architecture: str, at: Mapping[Level, float], points: Sequence[tuple[Level, Estimate]], scale: float
+) -> None:
+    """Around the means at levels that refinement asked for."""
+    known = [(at[level], scale * estimate.mean) for level, estimate in points if estimate.mean is not None]
+    colour = STYLES[architecture][0]
+    axes.plot([x for x, _ in known], [y for _, y in known], "o", mfc="none", mec=colour, ms=10, mew=0.8, zorder=3)
+
+
+def _refined(report: Report) -> set[Level]:
+    return {level.level for level in report.levels if level.refinement_round}
 
 
 def _seeds(axes: Axes, at: Mapping[Level, float], table: Sequence[Row], column: str, scale: float) -> None:
@@ -180,14 +201,18 @@ def _swept_levels(report: Report) -> set[Level]:
     return {cell.level for cell in _swept(report)}
 
 
+def _rings_caption(report: Report) -> str:
+    return " Rings: levels that refinement asked for." if _refined(report) else ""
+
+
 def _accuracy_caption(report: Report) -> str:
     cells = _swept(report)
     records = f" on {report.test_records:,} test records" if report.test_records else ""
     caption = (
         f"Test accuracy{records} at each level; the open diamond left of Q = 0: {labels(report)[NONE]}."
-        f"{beside_zero(report, _swept_levels(report))} {bars_caption(report, cells)} "
+        f"{in_the_paper(report, 4, 7)}{beside_zero(report, _swept_levels(report))} {bars_caption(report, cells)} "
         "Levels are compared seed by seed, which sees smaller differences than these bars. "
-        f"The grey band is the tolerated loss (architecture {_leading(report)})."
+        f"The grey band is the tolerated loss (architecture {_leading(report)}).{_rings_caption(report)}"
     )
     curve = next((c for c in report.curves if c.architecture == _leading(report) and c.c is not None), None)
     if curve is not None and curve.c is not None:

@@ -6,15 +6,30 @@ import base64
 from collections.abc import Sequence
 from pathlib import Path
 
-from helmholtz.analysis.estimate import Estimate
+from helmholtz.analysis.level_summary import LevelSummary
 from helmholtz.analysis.summary import Report
 from helmholtz.analysis.wording import kilohertz, overhead, points, signed, times_smaller
 from helmholtz.levels import NONE
+from helmholtz.report import formats
+from helmholtz.report.answer import answer
 from helmholtz.report.picture import Picture, Undrawn
 from helmholtz.report.players import Players
 
 TEMPLATE = "report.html"
-NO_VALUE = "\N{EN DASH}"
+VERDICTS = {
+    "non-inferior": "passes",
+    "inferior": "loses more than the margin",
+    "undecided": "not shown either way",
+    "untestable": "can\N{RIGHT SINGLE QUOTATION MARK}t be tested",
+}
+FINDINGS = {
+    "equivalent": "no loss or gain as large as the margin",
+    "different": "differs by more than the margin",
+    "loss": "a loss is shown, its size isn\N{RIGHT SINGLE QUOTATION MARK}t",
+    "none found": "no loss found, where one of the margin would have shown",
+    "blind": "a loss of the margin could have been missed",
+    "untestable": "\N{EN DASH}",
+}
 
 
 def page(report: Report, pictures: Sequence[Picture | Players | Undrawn], *, root: str, experiment: str) -> str:
@@ -29,31 +44,52 @@ def page(report: Report, pictures: Sequence[Picture | Players | Undrawn], *, roo
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "percent": _percent,
-        "interval": _interval,
+        "percent": formats.percent,
+        "interval": formats.interval,
         "points": points,
         "signed": signed,
-        "size": _size,
-        "number": _number,
+        "size": formats.size,
+        "number": formats.number,
         "times_smaller": times_smaller,
         "kilohertz": kilohertz,
+        "effect": formats.effect,
+        "paid": formats.paid,
     }
     return environment.get_template(TEMPLATE).render(
         report=report,
         answer=report.recommendation,
+        why=answer(report),
+        titles={picture.name: picture.title for picture in pictures if isinstance(picture, Picture)},
         pictures=[(picture, _data_uri(picture) if isinstance(picture, Picture) else None) for picture in pictures],
         audio=report.codec.medium == "audio",
         overhead=overhead(report.codec.medium),
         recompressed=any(source != NONE for level in report.levels for source in level.source_levels),
-        labels={level.level: level.label for level in report.levels},
+        labels={level.level: _marked(level) for level in report.levels},
         original=next(level.label for level in report.levels if level.level == NONE),
         by_level={level.level: level for level in report.levels},
         best=next((c for w in report.walks for c in w.comparisons if _is_answer(report, w.architecture, c.level)), None),
+        level_name=_level_name(report),
+        bits=next((found.bits for found in report.n_approx if found.architecture == report.recommendation.architecture), ()),
+        verdicts=VERDICTS,
+        findings=FINDINGS,
+        priced=report.experiment["prices"]["per_hour"] is not None,
+        stored=report.experiment["prices"]["per_gb_month"] is not None,
         experiment=experiment,
+        refined=report.experiment["refine"]["rounds"] > 0,
         margin=report.experiment["analysis"]["margin"],
         confidence=100 * report.experiment["analysis"]["confidence"],
         root=root,
     )
+
+
+def _level_name(report: Report) -> str:
+    """The recommended level as a noun phrase; empty without one."""
+    label = next((level.label for level in report.levels if level.level == report.recommendation.level), "")
+    return f"{report.codec.name.upper()} {label}" if label else ""
+
+
+def _marked(level: LevelSummary) -> str:
+    return f"{level.label} (refinement)" if level.refinement_round else level.label
 
 
 def _is_answer(report: Report, architecture: str, level: object) -> bool:
@@ -64,29 +100,3 @@ def _data_uri(picture: Picture) -> str:
     # As an image, not as elements of the page: its identifiers can't clash with another's, and no script in it would run.
     kind, data = ("png", picture.png) if picture.wide else ("svg+xml", picture.svg)
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-
-
-def _percent(fraction: float | None) -> str:
-    return NO_VALUE if fraction is None else f"{100 * fraction:.1f}"
-
-
-def _interval(estimate: Estimate, scale: float = 1.0, digits: int = 1) -> str:
-    if estimate.mean is None:
-        return NO_VALUE
-    mean = f"{scale * estimate.mean:.{digits}f}"
-    if estimate.low is None or estimate.high is None:
-        return mean
-    return f"{mean} ({scale * estimate.low:.{digits}f} to {scale * estimate.high:.{digits}f})"
-
-
-def _size(nbytes: float | None) -> str:
-    if nbytes is None:
-        return NO_VALUE
-    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if nbytes >= unit:
-            return f"{nbytes / unit:.2f} {name}"
-    return f"{nbytes:.0f} bytes"
-
-
-def _number(value: float | None, digits: int = 2) -> str:
-    return NO_VALUE if value is None else f"{value:,.{digits}f}"

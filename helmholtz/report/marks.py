@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from helmholtz.analysis.cell_summary import CellSummary
 from helmholtz.analysis.estimate import Estimate
-from helmholtz.analysis.summary import CellSummary, Report
+from helmholtz.analysis.summary import Report
 from helmholtz.levels import Level
 
 SIZE = (5.4, 4.3)  # inches: readable when shrunk to a phone's width
@@ -22,6 +23,11 @@ STYLES: dict[str, tuple[str, str, Any]] = {
     "E": ("#D55E00", "v", (0, (6, 1.5))),
     "F": ("#222222", "P", (0, (4, 1.5, 1, 1.5, 1, 1.5))),
 }
+
+
+def in_the_paper(report: Report, image: int, audio: int) -> str:
+    """A sentence for the caption: the paper's figure of the same kind, by its number for the run's medium."""
+    return f" It is the paper's figure {image if report.codec.medium == 'image' else audio}, of these data."
 
 
 def labels(report: Report) -> dict[Level, str]:
@@ -45,14 +51,15 @@ def apart(values: Sequence[float], gap: float) -> list[float]:
     return kept
 
 
-def bars_caption(report: Report, cells: Sequence[CellSummary]) -> str:
+def bars_caption(report: Report, cells: Sequence[CellSummary], *, dots: bool = True) -> str:
     """What points and bars are, and n."""
     counts = sorted({cell.test_accuracy.n for cell in cells if cell.test_accuracy.n})
     n = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     confidence = 100 * report.experiment["analysis"]["confidence"]
     if counts[-1] < 2:
         return "One seed a level, so there are no intervals."
-    return f"Means of n = {n} seeds; bars are {confidence:.4g}% t intervals over seeds, faint dots single trials."
+    single = ", faint dots single trials" if dots else ""
+    return f"Means of n = {n} seeds; bars are {confidence:.4g}% t intervals over seeds{single}."
 
 
 def alt_text(what: str, cells: Sequence[CellSummary], values: Sequence[Estimate], named: dict[Level, str], scale: float) -> str:

@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from helmholtz.analysis.summary import CellSummary, Report
+from helmholtz.analysis.cell_summary import CellSummary
+from helmholtz.analysis.summary import Report
 from helmholtz.analysis.table import Row
 from helmholtz.levels import NONE, Level
-from helmholtz.report.marks import SIZE, alt_text, apart, bars_caption, errors, labels
+from helmholtz.report.marks import SIZE, alt_text, apart, bars_caption, errors, in_the_paper, labels
 from helmholtz.report.picture import Picture, Undrawn, draw
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ def parameters(report: Report, table: Sequence[Row]) -> Picture | Undrawn:
     return draw(
         "parameters", title=title, size=SIZE, paint=paint,
         alt=alt_text("Mean test accuracy in percent", chosen, [cell.test_accuracy for cell in chosen], named, 100),
-        caption=f"Every architecture trained at {named[level]}, beside {named[NONE]}. Letters name the architectures. "
+        caption=f"Every architecture trained at {named[level]}, beside {named[NONE]}. Letters name the architectures."
+        f"{in_the_paper(report, 6, 9)} "
         f"{bars_caption(report, chosen)}{beside}{missing}",
     )  # fmt: skip
 

@@ -47,7 +47,7 @@ def read_picks(store: Store, run: Run, count: int, convert: Callable[[bytes], T]
 
     Where it raises BadRecord the record is missing. `count` is 1 or more.
     """
-    levels = [level for level in run.experiment.all_levels if level in run.manifests]
+    levels = [level for level in run.extended.all_levels if level in run.manifests]
     if not levels:
         return Shown((), {})
     first = run.manifests[levels[0]]
@@ -92,7 +92,7 @@ def level_facts(run: Run, level: Level) -> tuple[str, str]:
 
 def unwritten(run: Run) -> str:
     """A sentence for the caption about the levels that can't be shown yet; empty where there are none."""
-    names = [level_label(run, level) for level in run.experiment.all_levels if level not in run.manifests]
+    names = [level_label(run, level) for level in run.extended.all_levels if level not in run.manifests]
     return f" Not written yet: {', '.join(names)}." if names else ""
 
 

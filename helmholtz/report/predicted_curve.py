@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from helmholtz.analysis.curve import predict
 from helmholtz.analysis.summary import Report
 from helmholtz.levels import NONE
-from helmholtz.report.marks import SIZE, STYLES, errors
+from helmholtz.report.marks import SIZE, STYLES, errors, in_the_paper
 from helmholtz.report.picture import Picture, Undrawn, draw
 from helmholtz.report.quantisation_axis import LABEL, TICKS, beside_zero, places
 
@@ -57,5 +57,6 @@ def predicted_curve(report: Report) -> Picture | Undrawn:
         "prediction", title=title, size=SIZE, paint=paint,
         alt=f"Predicted curve falling from {100 * predict(c, 0):.3g}% at Q 0 ever faster towards Q 1; measured: {measured}.",
         caption=f"Accuracy = c·ln(100 - Q), Q in percent, scaled by least squares to the compressed levels (c = {c:.3g}{r2}). "
+        f"The shape is the prediction; only its height is fitted.{in_the_paper(report, 3, 3)} "
         f"Points are means over seeds with their intervals.{beside_zero(report, [cell.level for cell in cells])}{beyond}",
     )  # fmt: skip

@@ -8,9 +8,10 @@ import json
 import yaml
 
 from helmholtz import __version__
+from helmholtz.analysis.refined_run import read_refined_run
 from helmholtz.analysis.summarise import summarise
 from helmholtz.analysis.summary import Report
-from helmholtz.analysis.table import Row, Run, curves_csv, read_run, rows
+from helmholtz.analysis.table import Row, Run, curves_csv, rows
 from helmholtz.experiment import Experiment
 from helmholtz.report.clips import PickedClip, read_clips
 from helmholtz.report.contact_sheet import contact_sheet
@@ -91,7 +92,7 @@ def _records(store: Store, run: Run, clips: Shown[PickedClip] | None) -> tuple[P
 
 
 def _analysed(store: Store, experiment: Experiment, dataset: str) -> tuple[Run, tuple[Row, ...], Report]:
-    run = read_run(store, experiment, dataset)
+    run = read_refined_run(store, experiment, dataset)
     table = rows(run)
     report = summarise(run, table)
     store.write_bytes("report/curves.csv", curves_csv(table).encode())

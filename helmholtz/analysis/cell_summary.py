@@ -1,0 +1,83 @@
+"""What one architecture does at one level, over its seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from helmholtz.analysis.estimate import Documented, Estimate, estimate
+from helmholtz.analysis.prices import training_cost
+from helmholtz.analysis.table import Row, Run
+from helmholtz.levels import Level
+
+
+class CellSummary(Documented):
+    """One architecture at one level, over its seeds."""
+
+    architecture: str
+    """The architecture."""
+    level: Level
+    """The level."""
+    quantisation: float
+    """Relative quantisation Q, 0..1."""
+    parameters: int | None
+    """Parameters, trainable and not; null before the first result."""
+    multiply_accumulates: int | None
+    """Of one forward pass over one record."""
+    complete: int
+    """Trials that were trained and tested."""
+    diverged: int
+    """Trials that diverged: they have no accuracy."""
+    missing: int
+    """Trials without a result so far."""
+    test_accuracy: Estimate
+    """Over the complete trials; fractions."""
+    validation_accuracy: Estimate
+    """At the epoch it chose, over the complete trials; fractions."""
+    epochs_to_converge: Estimate
+    """Over the complete trials; values of trials still rising at the end of the budget count as they are, as lower bounds."""
+    not_converged: int
+    """Complete trials that were still rising at the end of the budget."""
+    epochs_to_converge_reference: Estimate
+    """The reference code's measure, over the trials where it is defined."""
+    train_seconds: Estimate
+    """Seconds of training alone, over the complete trials."""
+    seconds_to_converge: Estimate
+    """Of these, seconds until converged (epochs to converge out of the epochs of the budget); lower bounds as those are."""
+    cost_to_converge: Estimate | None
+    """Money for these seconds, in the currency of the experiment's prices; null without a price."""
+
+
+def summarise_cell(run: Run, table: Sequence[Row], architecture: str, level: Level) -> CellSummary:
+    """What the trials of `architecture` at `level` gave; `table` are the run's rows."""
+    mine = [row for row in table if row.architecture == architecture and row.level == level]
+    done = [row for row in mine if row.status == "complete"]
+    confidence = run.experiment.analysis.confidence
+
+    def over_seeds(column: str) -> Estimate:
+        return estimate([getattr(row, column) for row in done if getattr(row, column) is not None], confidence)
+
+    seconds = estimate([spent for row in done if (spent := _seconds_to_converge(run, row)) is not None], confidence)
+    return CellSummary(
+        architecture=architecture,
+        level=level,
+        quantisation=run.codec.quantisation(level),
+        parameters=next((row.parameters for row in mine if row.parameters is not None), None),
+        multiply_accumulates=next((row.multiply_accumulates for row in mine if row.multiply_accumulates is not None), None),
+        complete=len(done),
+        diverged=sum(row.status == "diverged" for row in mine),
+        missing=sum(row.status == "missing" for row in mine),
+        test_accuracy=over_seeds("test_accuracy"),
+        validation_accuracy=over_seeds("validation_accuracy"),
+        epochs_to_converge=over_seeds("epochs_to_converge"),
+        not_converged=sum(row.converged is False for row in done),
+        epochs_to_converge_reference=over_seeds("epochs_to_converge_reference"),
+        train_seconds=over_seeds("train_seconds"),
+        seconds_to_converge=seconds,
+        cost_to_converge=training_cost(run.experiment.prices, seconds),
+    )
+
+
+def _seconds_to_converge(run: Run, row: Row) -> float | None:
+    if row.train_seconds is None or row.epochs_to_converge is None:
+        return None
+    return row.train_seconds * row.epochs_to_converge / run.experiment.training.epochs

@@ -1,0 +1,65 @@
+"""Numbers as the page prints them; a dash where there is none."""
+
+from __future__ import annotations
+
+from helmholtz.analysis.claim import Claim
+from helmholtz.analysis.estimate import Estimate
+from helmholtz.analysis.wording import signed
+
+NO_VALUE = "\N{EN DASH}"
+
+
+def percent(fraction: float | None) -> str:
+    """A fraction in percent, one decimal."""
+    return NO_VALUE if fraction is None else f"{100 * fraction:.1f}"
+
+
+def interval(estimate: Estimate, scale: float = 1.0, digits: int = 1) -> str:
+    """Mean and interval, times `scale`."""
+    if estimate.mean is None:
+        return NO_VALUE
+    mean = f"{scale * estimate.mean:.{digits}f}"
+    if estimate.low is None or estimate.high is None:
+        return mean
+    return f"{mean} ({scale * estimate.low:.{digits}f} to {scale * estimate.high:.{digits}f})"
+
+
+def paid(estimate: Estimate) -> str:
+    """An amount of money and its interval, three digits, without the currency."""
+    if estimate.mean is None:
+        return NO_VALUE
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.mean:.3g}"
+    return f"{estimate.mean:.3g} ({estimate.low:.3g} to {estimate.high:.3g})"
+
+
+def money(amount: float, currency: str) -> str:
+    """An amount, three digits, and its currency."""
+    return f"{amount:.3g} {currency}" if 0 < abs(amount) < 100 else f"{amount:,.0f} {currency}"
+
+
+def size(nbytes: float | None) -> str:
+    """Bytes in the largest decimal unit of which there is one."""
+    if nbytes is None:
+        return NO_VALUE
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if nbytes >= unit:
+            return f"{nbytes / unit:.2f} {name}"
+    return f"{nbytes:.0f} bytes"
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A number with so many decimals and thousands apart."""
+    return NO_VALUE if value is None else f"{value:,.{digits}f}"
+
+
+def effect(claim: Claim) -> str:
+    """A claim's effect with its interval, in its unit; empty where there is none."""
+    if claim.effect is None:
+        return ""
+
+    def form(value: float) -> str:
+        return signed(value) if claim.unit == "accuracy" else f"{value:.3f}" if claim.unit == "ratio" else f"{value:.2f}"
+
+    mean = form(claim.effect) + (" points" if claim.unit == "accuracy" else "")
+    return mean if claim.low is None or claim.high is None else f"{mean} ({form(claim.low)} to {form(claim.high)})"
