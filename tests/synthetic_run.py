@@ -154,7 +154,8 @@ def write_level(
     nbytes, bits = sum(sizes) / len(sizes), sum(coded) / len(coded)
     splits = {
         name: SplitEntry(
-            records=records, groups=records,
+            records=records,
+            groups=records,
             per_class=tuple(len(range(i, records, len(classes))) for i in range(len(classes))),
             payload_bytes=round(nbytes * records),
             coded_bits=round(bits * records),
