@@ -91,15 +91,17 @@ def _follows_the_curve(run: Run, found: ModelComparison, r2: Estimate) -> Claim:
         why = few if _spread(found) else "All accuracies are equal."
         return claim.judged("not tested", why, "Use at least six compressed levels and three seeds.")
     claim = claim.measured(R2, "R2", r2.mean, r2.low, r2.high)
-    said = _compared_shapes(found)
+    fits = {fit.name: fit for fit in ranking.fits}
+    miss = math.sqrt((fits["paper"].rss or 0.0) / fits["paper"].levels)
+    said = f"{_compared_shapes(found)} The curve misses a level by {points(miss)} (root mean square)."
     if prediction.predicted is not None and prediction.measured is not None and prediction.level is not None:
         place = f"At {level_name(run, prediction.level)} the curve predicts {prediction.predicted:.1%}"
         said += f" {place}; {prediction.measured:.1%} was measured."
-    if r2.high < 0 or (prediction.delta is not None and prediction.delta >= NO_SUPPORT):
+    worse = r2.high < 0 or (prediction.delta is not None and prediction.delta >= NO_SUPPORT)
+    if worse and miss > run.experiment.analysis.margin:  # what misses by less is of no account, however surely it is seen
         return claim.judged("contradicted", said)
     # The rival that matters has three parameters: with fewer than six levels it can't be compared at all.
-    rival = next(fit for fit in ranking.fits if fit.name == "plateau-log")
-    if prediction.verdict == "holds" and r2.low > 0 and rival.delta is not None:
+    if prediction.verdict == "holds" and r2.low > 0 and fits["plateau-log"].delta is not None:
         return claim.judged("supported", said)
     return claim.judged("not shown", said, "Use more levels, above all around the drop.")
 

@@ -7,6 +7,8 @@ architecture that truly loses the margin to pass, which happens with probability
 Lehmacher 1995). From the smallest up, ending at the first that passes, every truly inferior one would be a chance of its own to
 err. The price of the order: a small architecture that is as good is not found behind a larger one that isn't.
 
+That error doesn't hold the choice of the level, which is made with the same trials: see docs/method.md, "Complexity".
+
 The reference is the largest, not the best: which is best would be read from the same accuracies. Of a seed, two
 architectures share the order of the data but not their initial weights, so pairing removes less noise than between levels.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from helmholtz.analysis.cell_summary import CellSummary
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 APART = 0.012  # share of the axis between levels of one architecture, so that their intervals can be seen
+CLOSE = 0.03  # share of the axis: a letter
 
 
 def operations(report: Report) -> Picture | Undrawn:
@@ -37,18 +39,15 @@ def operations(report: Report) -> Picture | Undrawn:
         for at, level in enumerate(levels):
             mine = [cell for cell in chosen if cell.level == level]
             shift = max(span, 1.2) ** (APART * (at - (len(levels) - 1) / 2))
-            colour = "#777777" if level == NONE else shades(0.92 * at / max(1, len(levels) - 1))
+            colour = "#777777" if level == NONE else shades(0.8 * at / max(1, len(levels) - 1))
             axes.errorbar(
                 [(cell.multiply_accumulates or 0) * shift for cell in mine],
                 [100 * (cell.test_accuracy.mean or 0) for cell in mine], yerr=errors([c.test_accuracy for c in mine], 100),
                 color=colour, marker="D" if level == NONE else "o", mfc="white" if level == NONE else colour, ms=5, lw=1.1,
                 ls=":", elinewidth=1, capsize=2.5, label=named[level],
             )  # fmt: skip
-        for cell in {cell.architecture: cell for cell in chosen}.values():
-            axes.annotate(
-                cell.architecture, (cell.multiply_accumulates or 0, 1.0), xycoords=("data", "axes fraction"),
-                ha="center", va="bottom", weight="bold",
-            )  # fmt: skip
+        for count, names in _letters(chosen, span):
+            axes.annotate(names, (count, 1.0), xycoords=("data", "axes fraction"), ha="center", va="bottom", weight="bold")
         axes.set_xscale("log")
         from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -66,8 +65,20 @@ def operations(report: Report) -> Picture | Undrawn:
         "operations", title=title, size=SIZE, paint=paint,
         alt=alt_text("Mean test accuracy in percent", chosen, [cell.test_accuracy for cell in chosen], named, 100),
         caption="What a network computes for one record is not what its parameters tell: it decides time and energy. A line a "
-        f"level, letters name the architectures. {bars_caption(report, chosen, dots=False)}{alone}",
+        f"level, letters name the architectures, whose levels stand side by side. "
+        f"{bars_caption(report, chosen, dots=False)}{alone}",
     )  # fmt: skip
+
+
+def _letters(chosen: Sequence[CellSummary], span: float) -> list[tuple[int, str]]:
+    """Multiply-accumulates and name of each architecture; those too close to the one before are named together with it."""
+    found: list[tuple[int, str]] = []
+    for architecture, count in {cell.architecture: cell.multiply_accumulates or 0 for cell in chosen}.items():
+        if found and count < found[-1][0] * max(span, 1.2) ** CLOSE:
+            found[-1] = (found[-1][0], f"{found[-1][1]}, {architecture}")
+        else:
+            found.append((count, architecture))
+    return found
 
 
 def _cells(report: Report) -> list[CellSummary]:
