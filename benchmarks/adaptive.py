@@ -9,15 +9,17 @@ import argparse
 import math
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rates import CONFIDENCE, MARGIN, SEEDS, Table, fresh, header, percent, points, row
 
+from helmholtz.analysis.answers import Answers
 from helmholtz.analysis.noninferiority import Walk, walk
 from helmholtz.analysis.refine import Rounds, confidences, follow, with_rounds
-from helmholtz.analysis.simulation import Sweep, run
+from helmholtz.analysis.simulation import Sweep, accuracies, run
 from helmholtz.codecs.base import Codec
 from helmholtz.codecs.jpeg import JpegCodec
 from helmholtz.codecs.mp3 import Mp3Codec
@@ -25,11 +27,11 @@ from helmholtz.experiment import Refine
 from helmholtz.levels import NONE, Level
 
 OFF = Refine()
-RECORDS, NOISE = 10_000, 0.002  # of the test set; of a seed, and of a trial
+RECORDS, NOISE = 5_000, 0.002  # of the test set; of a seed, and of a trial
 SETTINGS = (Refine(rounds=2, levels=4), Refine(rounds=5, levels=1), Refine(rounds=1, levels=25))
 BITS = {100: 7.5, 75: 3.1, 50: 2.1, 25: 1.5, 20: 1.3, 15: 1.1, 10: 0.9, 5: 0.6, 1: 0.3}  # a pixel, by JPEG quality
 
-Accuracies = dict[Level, dict[int, float]]
+Measured = dict[Level, Answers]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,27 +78,28 @@ def bits(level: Level) -> float:
     return BITS[low] + (BITS[high] - BITS[low]) * (level - low) / max(1, high - low)
 
 
-def simulate(truth: Truth, seeds: int, runs: int, *, common: float = 0.5, by_level: float = 0.0) -> list[Accuracies]:
-    """Measured accuracies at every level of the codec, of so many runs; `common` of the records are easy or hard for all."""
+def simulate(truth: Truth, seeds: int, runs: int, *, common: float = 0.5, by_level: float = 0.0) -> Iterator[Measured]:
+    """Answers at every level of the codec, of so many runs; `common` of the records are easy or hard for all."""
     sweep = Sweep(
         {level: 0.8 - loss for level, loss in truth.losses.items()}, seeds, RECORDS,
         seed_sd=NOISE, trial_sd=NOISE, common=common, by_level=by_level, by_seed=0.1,
     )  # fmt: skip
     random = fresh()
-    return [run(sweep, random) for _ in range(runs)]
+    return (run(sweep, random) for _ in range(runs))
 
 
 def answer(
-    truth: Truth, accuracies: Accuracies, settings: Refine = OFF, *, spend: bool = True, full: bool = False
+    truth: Truth, measured: Measured, settings: Refine = OFF, *, spend: bool = True, full: bool = False
 ) -> tuple[int, int]:
     """Place of N_approx among the codec's levels (0: none passed), and how many levels were trained."""
     levels = tuple(truth.losses) if full else truth.coarse
     required = confidences(truth.codec, settings, levels, CONFIDENCE) if spend else None
+    by_level = accuracies(measured)
 
     def tested(asked: Rounds) -> Walk:
         return walk(
-            "A", accuracies, with_rounds(levels, asked), seeds=len(accuracies[NONE]), chance=0.1, margin=MARGIN,
-            confidence=CONFIDENCE, required=required, test_records=RECORDS,
+            "A", by_level, with_rounds(levels, asked), seeds=len(by_level[NONE]), chance=0.1, margin=MARGIN,
+            confidence=CONFIDENCE, required=required, test_records=RECORDS, answers=measured,
         )  # fmt: skip
 
     asked = follow(truth.codec, settings, tested)
@@ -112,23 +115,23 @@ def error_table(runs: int) -> Table:
     yield (
         "Wrong: N_approx truly loses the margin or more, to be 5% at most. The worst case is a loss of exactly the margin\n"
         "over a whole bracket of the sweep: each test there has its own chance to err. Error shared: as `refine` does it.\n"
-        "Not shared: every test at 95%, which isn't used. Noise 0.2 points, 10,000 test records, drawn anew for every\n"
-        "trial.\n\n"
-        "In the last rows half of the records are easy or hard for all, and a tenth belong to their level (by level 0.1).\n"
-        "Such a test set may itself flatter a level; no test over seeds holds that, and refinement, which has more than\n"
-        "one level to meet it at, does so somewhat more often.\n"
+        f"Not shared: every test at 95%, which isn't used. Noise 0.2 points, {RECORDS:,} test records, drawn anew for every\n"
+        "trial. In the last rows half of the records are easy or hard for all, and a tenth belong to their level (by level\n"
+        "0.1), so that the test set itself may flatter a level.\n"
     )
     yield header("truth", "by level", "trained", "error")
     for truth, by_level in [*((t, 0.0) for t in truths()), (truths()[0], 0.1)]:
-        found = [simulate(truth, n, runs, common=0.5 if by_level else 0.0, by_level=by_level) for n in SEEDS]
-        every = [[answer(truth, one, full=True) for one in some] for some in found]
-        coarse = [[answer(truth, one) for one in some] for some in found]
-        yield row(truth.name, by_level, "every level", "", *(wrong(truth, answers) for answers in every))
-        yield row(truth.name, by_level, "the sweep", "", *(wrong(truth, answers) for answers in coarse))
+        ways = {("every level", ""): partial(answer, truth, full=True), ("the sweep", ""): partial(answer, truth)}
         for settings in SETTINGS:
             for spend, name in ((True, "shared"), (False, "not shared")):
-                answers = [[answer(truth, one, settings, spend=spend) for one in some] for some in found]
-                yield row(truth.name, by_level, label(settings), name, *(wrong(truth, some) for some in answers))
+                ways[label(settings), name] = partial(answer, truth, settings=settings, spend=spend)
+        common = 0.5 if by_level else 0.0
+        found = [
+            [[way(one) for way in ways.values()] for one in simulate(truth, n, runs, common=common, by_level=by_level)]
+            for n in SEEDS
+        ]
+        for number, names in enumerate(ways):
+            yield row(truth.name, by_level, *names, *(wrong(truth, [given[number] for given in one]) for one in found))
 
 
 def wrong(truth: Truth, answers: Sequence[tuple[int, int]]) -> str:
@@ -142,7 +145,7 @@ def agreement_table(runs: int) -> Table:
         "Both on the same simulated trials, where they share them. Apart: levels of the codec between refinement's answer\n"
         "and that of every level; short: between an answer and the lowest level that truly loses less than the margin.\n"
         "Medians, and in brackets where 90% of runs lie; above 0 is less compressed. Cost: trials, in percent of those of\n"
-        "every level. Noise 0.2 points, 10,000 test records, half of them easy or hard for all. With few seeds\n"
+        f"every level. Noise 0.2 points, {RECORDS:,} test records, half of them easy or hard for all. With few seeds\n"
         "training everywhere falls far short: all its tests down to the drop have to pass, and there are dozens.\n"
     )
     yield row("truth", "rounds x levels", "seeds", "same (%)", "apart", "short, every level", "short, refinement", "cost (%)")
@@ -150,10 +153,13 @@ def agreement_table(runs: int) -> Table:
     for truth in truths():
         lowest = list(truth.losses).index(truth.lowest)
         for seeds in SEEDS:
-            found = simulate(truth, seeds, runs)
-            every = [answer(truth, one, full=True)[0] for one in found]
-            for settings in SETTINGS[:2]:
-                refined = [answer(truth, one, settings) for one in found]
+            found = [
+                (answer(truth, one, full=True)[0], *(answer(truth, one, settings) for settings in SETTINGS[:2]))
+                for one in simulate(truth, seeds, runs)
+            ]
+            every = [full for full, *_ in found]
+            for number, settings in enumerate(SETTINGS[:2], start=1):
+                refined = [given[number] for given in found]
                 apart = [full - mine for full, (mine, _) in zip(every, refined, strict=True)]
                 short = [spread([lowest - place for place in places]) for places in (every, [place for place, _ in refined])]
                 cost = 100 * statistics.fmean(count for _, count in refined) / len(truth.losses)
@@ -182,7 +188,7 @@ def page(runs: int) -> Table:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=2000, help="simulated sweeps for a figure")
+    parser.add_argument("--runs", type=int, default=500, help="simulated sweeps for a figure")
     parser.add_argument("--write", type=Path, help="file to write instead of printing")
     told = parser.parse_args()
     text = "\n".join(page(told.runs)) + "\n"

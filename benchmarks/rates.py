@@ -53,6 +53,7 @@ def points(fraction: float) -> str:
     return f"{100 * fraction:.4g}"
 
 
-def pair_sweep(sd: float, records: int, by_level: float, loss: float) -> Sweep:
+def pair_sweep(sd: float, records: int, by_level: float, loss: float, *, common: float = 0.5) -> Sweep:
     """A level that loses `loss` against none; half of the test records are easy or hard for every network."""
-    return Sweep({NONE: 0.8, 25: 0.8 - loss}, 0, records, seed_sd=sd, trial_sd=sd, common=0.5, by_level=by_level, by_seed=0.1)
+    truth = {NONE: 0.8, 25: 0.8 - loss}
+    return Sweep(truth, 0, records, seed_sd=sd, trial_sd=sd, common=common, by_level=by_level, by_seed=min(0.1, 1 - common))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -36,6 +36,14 @@ class ListedRecord(Model):
     label: int
     digest: str
     nbytes: int
+
+
+class TestGroups(Model):
+    """``test-groups.json``: which test records are alike, so that luck with one of them is luck with all."""
+
+    __test__ = False  # no pytest class
+
+    groups: tuple[int, ...]  # number of each test record's group, in the order of the shards
 
 
 class DatasetIndex(Model):
@@ -125,6 +133,18 @@ def read_index(store: Store, fingerprint: str) -> DatasetIndex:
 def read_records(store: Store, index: DatasetIndex, name: str) -> list[ListedRecord]:
     """The records of the shard `name`, in shard order."""
     return read_lines(store, f"{index.folder}/records/{name}.jsonl", ListedRecord)
+
+
+def read_test_groups(store: Store, fingerprint: str, rejected: Collection[str]) -> np.ndarray:
+    """Number of the group of each test record, int [records], in the order of the shards, without the `rejected` keys."""
+    groups: np.ndarray = np.array(read_model(store, f"data/{fingerprint}/test-groups.json", TestGroups).groups)
+    if not rejected:
+        return groups
+    index, gone = read_index(store, fingerprint), frozenset(rejected)
+    names = (name for split, name in index.shard_names() if split == "test")
+    keys = (record.key for name in names for record in read_records(store, index, name))
+    kept: np.ndarray = groups[np.fromiter((key not in gone for key in keys), dtype=bool, count=len(groups))]
+    return kept
 
 
 def read_rejected(store: Store, index: DatasetIndex) -> list[RejectedEntry]:
@@ -228,5 +248,8 @@ def _files(index: DatasetIndex, listing: _Listing, shards: dict[Split, list[list
     rows = (rows for split in SPLITS for rows in shards[split])
     for (_, name), mine in zip(index.shard_names(), rows, strict=True):
         yield f"{index.folder}/records/{name}.jsonl", _lines(listing, mine)
+    tested = np.frombuffer(listing.groups, dtype=np.uint64)[[row for mine in shards["test"] for row in mine]]
+    groups = np.unique(tested, return_inverse=True)[1]
+    yield f"{index.folder}/test-groups.json", TestGroups(groups=tuple(groups.tolist())).model_dump_json().encode()
     yield f"{index.folder}/rejected.jsonl", _rejected_lines(listing)
     yield f"{index.folder}/dataset.json", index.model_dump_json(indent=2).encode()

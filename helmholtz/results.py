@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import base64
+import binascii
+from typing import Any, Literal, Self
 
-from pydantic import Field
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
 from helmholtz.levels import Level
 from helmholtz.storage import Store
@@ -46,6 +50,7 @@ class TrialResult(Model):
     test_accuracy: float | None = Field(ge=0, le=1)
     test_loss: float | None
     test_records: int
+    test_right: str | None  # which of them it had right, in the order of the shards: `pack_right`
     tested_at: dict[str, float] = Field(default_factory=dict)  # with `training.mismatch`: other level -> test accuracy there
     epochs_to_converge: int | None  # robust measure, see helmholtz.training.convergence
     converged: bool  # False: still rising when the budget ended, so epochs_to_converge is only a lower bound
@@ -56,6 +61,33 @@ class TrialResult(Model):
     precision: str
     device: str
     versions: dict[str, str]
+
+    @model_validator(mode="after")
+    def _accuracy_is_that_of_the_answers(self) -> Self:
+        if (self.test_accuracy is None) != (self.test_right is None):
+            raise ValueError("test_right and test_accuracy: one without the other")
+        if self.test_right is not None and self.test_accuracy is not None:
+            right = int(unpack_right(self.test_right, self.test_records).sum())
+            if abs(right - self.test_accuracy * self.test_records) > 0.01:
+                raise ValueError(f"test_right has {right} right answers, but test_accuracy is {self.test_accuracy}")
+        return self
+
+
+def pack_right(right: NDArray[np.bool_]) -> str:
+    """Right (True) and wrong answers, shape [records], as text: eight to a byte, the first in the highest bit, in base64."""
+    return base64.b64encode(np.packbits(right).tobytes()).decode()
+
+
+def unpack_right(packed: str, records: int) -> NDArray[np.bool_]:
+    """The answers in what `pack_right` made of so many. Raises ValueError if it isn't of so many."""
+    try:
+        data = np.frombuffer(base64.b64decode(packed, validate=True), np.uint8)
+    except binascii.Error as error:
+        raise ValueError("test_right isn't base64") from error
+    if len(data) != -(-records // 8):
+        raise ValueError(f"test_right holds {len(data)} bytes, which isn't {records} answers")
+    answers: NDArray[Any] = np.unpackbits(data, count=records)
+    return answers.astype(np.bool_)
 
 
 def result_key(trial: str) -> str:

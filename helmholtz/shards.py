@@ -11,13 +11,16 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, TYPE_CHECKING, Self
 
 import google_crc32c
 
 from helmholtz.errors import ShardError
 from helmholtz.example import decode_example, encode_example
 from helmholtz.manifest import ShardEntry
+
+if TYPE_CHECKING:
+    from helmholtz.storage import Store
 
 MAX_RECORD_BYTES = 1 << 30  # a longer record is taken for corruption, not allocated
 
@@ -75,6 +78,35 @@ def read_shard(path: Path) -> Iterator[tuple[str, int, bytes]]:
             except ShardError as error:
                 raise ShardError(f"{where}: {error}") from error
             number += 1
+
+
+def fetch_shard(store: Store, folder: str, entry: ShardEntry, path: Path) -> None:
+    """Downloads the shard `entry`, of the level at the key `folder`, to the local file `path`, and checks it.
+
+    Raises ShardError, naming the shard and what to do, where it isn't what the manifest says.
+    """
+    key = f"{folder}/{entry.name}"
+    if Path(entry.name).name != entry.name:
+        raise ShardError(f"{store.uri}/{folder}/manifest.json: {entry.name!r} is not a file name")
+    if not store.exists(key):
+        raise damaged(f"{store.uri}/{key}", "the shard is gone")
+    store.download(key, path)
+    if problem := check_shard(path, entry):
+        raise damaged(f"{store.uri}/{key}", problem)
+
+
+def check_shard(path: Path, entry: ShardEntry) -> str | None:
+    """What is wrong with the local file `path`, if it is to be the shard `entry`; None if nothing is."""
+    if path.stat().st_size != entry.nbytes:
+        return f"{path.stat().st_size} bytes instead of {entry.nbytes}"
+    with path.open("rb") as file:
+        same = hashlib.file_digest(file, "sha256").hexdigest() == entry.sha256
+    return None if same else "its SHA-256 is not the manifest's"
+
+
+def damaged(where: str, what: str) -> ShardError:
+    """The error of a shard that isn't what its manifest says, with what to do."""
+    return ShardError(f"{where}: {what}; delete this level's manifest.json and run again to rewrite it")
 
 
 def _masked_crc(data: bytes) -> bytes:

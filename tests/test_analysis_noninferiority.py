@@ -183,7 +183,8 @@ def test_networks_that_learned_nothing_are_rarely_above_chance(seeds: int, chanc
     runs, random = 1_500, np.random.default_rng(seeds)
     sweep = Sweep({NONE: chance}, seeds, records, common=common)
     wrong = sum(
-        above_chance(list(run(sweep, random)[NONE].values()), chance, CONFIDENCE, records) or False for _ in range(runs)
+        above_chance(list(run(sweep, random)[NONE].accuracies().values()), chance, CONFIDENCE, records) or False
+        for _ in range(runs)
     )
     assert wrong / runs <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / runs)
 

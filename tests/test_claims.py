@@ -179,7 +179,7 @@ def test_a_level_with_a_slow_trial_left_rising_is_left_out_as_a_whole(tmp_path: 
 def test_a_run_of_one_medium_cannot_test_the_fifth(tmp_path: Path, run: Experiment, other: str) -> None:
     found = claim(reported(tmp_path, run), 5)
     assert found.verdict == "not tested"
-    assert f"Run an experiment with {other} too" in found.to_test
+    assert f"Run {other} too" in found.to_test
     assert found.effect is not None
 
 

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import itertools
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from scipy import optimize, stats
 from helmholtz.report.publish import analyse
 from helmholtz.storage import open_store
 from tests import synthetic_run as synthetic
+from tests.finished_run import answer_elsewhere
 
 LEVELS = ("none", "100", "75", "50", "35", "25", "20", "15", "10", "5", "1")
 MARGIN, CONFIDENCE, SEEDS, EPOCHS = 0.01, 0.95, 5, 30
@@ -58,28 +61,63 @@ def cell(table: list[dict[str, str]], column: str, architecture: str, level: Any
     return {int(row["seed"]): float(row[column]) for row in mine if row[column] != ""}
 
 
-def mean_of(values: list[float], back: Any = lambda value: value) -> dict[str, Any]:
+def right(table: list[dict[str, str]], architecture: str, level: Any) -> dict[int, np.ndarray]:
+    """0 or 1 for each test record, by seed; every record is a group of its own."""
+    found = {}
+    for row in table:
+        if (row["architecture"], row["level"]) == (architecture, str(level)):
+            assert row["test_groups"] == f"{TEST_RECORDS}*1"
+            bits = np.unpackbits(np.frombuffer(base64.b64decode(row["test_right"]), np.uint8))
+            found[int(row["seed"])] = bits[:TEST_RECORDS].astype(float)
+    return found
+
+
+def records_part(values: np.ndarray) -> tuple[float, float]:
+    """Of a table [seeds, records]: variance of its mean by the choice of records, and what few records skew it by.
+
+    From the mean squares of a two-way analysis of variance; one record more than was seen may have differed.
+    """
+    seeds, records = values.shape
+    rest = values - values.mean(0) - values.mean(1, keepdims=True) + values.mean()
+    single = (rest**2).sum() / ((seeds - 1) * (records - 1))
+    part = max(float(seeds * values.mean(0).var(ddof=1) - single), 0.0)
+    return part / (seeds * records) + 1 / records**2, part / (part + single) / records
+
+
+def less(one: dict[int, np.ndarray], other: dict[int, np.ndarray]) -> np.ndarray:
+    return np.array([one[seed] - other[seed] for seed in one if seed in other])
+
+
+def mean_of(values: list[float], back: Any = lambda value: value, answers: np.ndarray | None = None) -> dict[str, Any]:
     n, mean, sd = len(values), float(np.mean(values)), float(np.std(values, ddof=1))
     half = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * sd / n**0.5
+    if answers is not None:
+        half = math.hypot(half, stats.norm.ppf((1 + CONFIDENCE) / 2) * records_part(answers)[0] ** 0.5)
     return {"n": n, "mean": back(mean), "sd": sd, "low": back(mean - half), "high": back(mean + half)}
 
 
-def detected(n: int, sd: float) -> float:
-    """The loss that a one-sided t test finds with probability 0.8."""
+def detected(n: int, sd: float, variance: float) -> float:
+    """The loss that a one-sided t test finds with probability 0.8, and what the test set adds."""
     critical = stats.t.ppf(CONFIDENCE, n - 1)
-    return float(optimize.brentq(lambda loss: stats.nct.sf(critical, n - 1, loss / sd * n**0.5) - 0.8, sd / 10, 10 * sd))
+    alone = optimize.brentq(lambda loss: stats.nct.sf(critical, n - 1, loss / sd * n**0.5) - 0.8, sd / 10, 10 * sd)
+    return math.hypot(alone, (stats.norm.ppf(CONFIDENCE) + stats.norm.ppf(0.8)) * variance**0.5)
 
 
-def comparison(one: dict[int, float], reference: dict[int, float]) -> dict[str, Any]:
-    values = [one[seed] - reference[seed] for seed in one if seed in reference]
+def comparison(one: dict[int, np.ndarray], reference: dict[int, np.ndarray]) -> dict[str, Any]:
+    answers = less(one, reference)
+    values = answers.mean(1).tolist()
     n, mean, sd = len(values), float(np.mean(values)), float(np.std(values, ddof=1))
-    bound = stats.t.ppf(CONFIDENCE, n - 1) * sd / n**0.5
-    interval = mean_of(values)
+    variance, skew = records_part(answers)
+    z = stats.norm.ppf(CONFIDENCE)
+    tail = z * z * skew / 2
+    bound = math.hypot(stats.t.ppf(CONFIDENCE, n - 1) * sd / n**0.5, tail + math.sqrt(tail**2 + z * z * variance))
+    interval = mean_of(values, answers=answers)
     verdict = "non-inferior" if mean - bound > -MARGIN else "inferior" if mean + bound < -MARGIN else "undecided"
     return {
         "pairs": n, "dropped": SEEDS - n, "difference": mean, "sd": sd, "lower_bound": mean - bound,
-        "bound_confidence": CONFIDENCE, "low": interval["low"], "high": interval["high"], "detectable": detected(n, sd),
-        "seeds_needed": next(k for k in range(2, 101) if detected(k, sd) <= MARGIN), "verdict": verdict,
+        "bound_confidence": CONFIDENCE, "low": interval["low"], "high": interval["high"], "detectable": detected(n, sd, variance),
+        "test_set_sd": variance**0.5, "test_set_skew": skew, "verdict": verdict,
+        "seeds_needed": next((k for k in range(2, 101) if detected(k, sd, variance) <= MARGIN), None),
     }  # fmt: skip
 
 
@@ -91,8 +129,13 @@ def test_cells_levels_and_costs(run: tuple[list[dict[str, str]], dict[str, Any]]
         spent = [seconds[seed] * epochs[seed] / EPOCHS for seed in epochs]
         expected: dict[str, Any] = {
             name: mean_of(list(cell(table, name, *at).values()))
-            for name in ("test_accuracy", "validation_accuracy", "epochs_to_converge", "train_seconds")
+            for name in ("validation_accuracy", "epochs_to_converge", "train_seconds")
         }
+        answers = right(table, *at)
+        for seed, accuracy in cell(table, "test_accuracy", *at).items():
+            assert answers[seed].mean() == pytest.approx(accuracy)
+        means = [one.mean() for one in answers.values()]
+        expected |= {"test_accuracy": mean_of(means, answers=np.array(list(answers.values())))}
         expected |= {name: cell(table, name, *at)[0] for name in ("parameters", "multiply_accumulates")}
         mine = [row for row in table if (row["architecture"], row["level"]) == (at[0], str(at[1]))]
         expected |= {
@@ -120,16 +163,20 @@ def test_walks_equivalences_and_the_recommendation(run: tuple[list[dict[str, str
     table, report = run
     for walk, equivalences in zip(report["walks"], report["equivalences"], strict=True):
         name = walk["architecture"]
-        none = cell(table, "test_accuracy", name, "none")
-        expected = [comparison(cell(table, "test_accuracy", name, level), none) | {"level": int(level)} for level in LEVELS[1:]]
+        none = right(table, name, "none")
+        expected = [comparison(right(table, name, level), none) | {"level": int(level)} for level in LEVELS[1:]]
         passed = [c["level"] for c in expected]
         stop = next(n for n, c in enumerate(expected) if c["verdict"] != "non-inferior")
         end = {"stopped_at": passed[stop], "n_approx": passed[stop - 1], "above_chance": True, "chance": CHANCE}
         same(walk, {"comparisons": expected} | end)
         for found, one in zip(equivalences["findings"], expected, strict=True):
             distance, error = abs(one["difference"]), one["sd"] / one["pairs"] ** 0.5
-            p = stats.t.sf((MARGIN - distance) / error, one["pairs"] - 1)
-            assert found["p_value"] == pytest.approx(p)
+            p = found["p_value"]  # at one minus that confidence the bound just reaches the margin
+            t, z = stats.t.isf(p, one["pairs"] - 1), stats.norm.isf(p)
+            tail = z * z * one["test_set_skew"] / 2
+            half = math.hypot(t * error, tail + math.sqrt(tail**2 + (z * one["test_set_sd"]) ** 2))
+            if 1e-12 < p < 1 - 1e-12:
+                assert half * np.sign(0.5 - p) == pytest.approx(MARGIN - distance, abs=1e-6)
             assert (found["finding"] == "equivalent") == (p < 0.05)
     answer = report["recommendation"]
     validation = {name: np.mean(list(cell(table, "validation_accuracy", name, "none").values())) for name in "AF"}
@@ -146,12 +193,12 @@ def test_smallest_architecture(run: tuple[list[dict[str, str]], dict[str, Any]])
     level = found["level"]
     sizes = {row["architecture"]: int(row["parameters"]) for row in table if row["level"] == str(level)}
     *smaller, largest = sorted(sizes, key=sizes.__getitem__)
-    accuracies = {name: cell(table, "test_accuracy", name, level) for name in sizes}
-    expected = [comparison(accuracies[name], accuracies[largest]) | {"level": level} for name in smaller[::-1]]
+    answers = {name: right(table, name, level) for name in sizes}
+    expected = [comparison(answers[name], answers[largest]) | {"level": level} for name in smaller[::-1]]
     stop = next(n for n, c in enumerate(expected) if c["verdict"] != "non-inferior")
     assert (found["largest"], found["stopped_at"], found["smallest"]) == (largest, smaller[::-1][stop], smaller[::-1][stop - 1])
-    before = cell(table, "test_accuracy", largest, "none")
-    whole = mean_of([accuracies[found["smallest"]][seed] - before[seed] for seed in range(SEEDS)])
+    changed = less(answers[found["smallest"]], right(table, largest, "none"))
+    whole = mean_of(changed.mean(1).tolist(), answers=changed)
     pairs = zip(smaller[::-1], expected, strict=True)
     compared = [{"architecture": name, "parameters": sizes[name], "comparison": c} for name, c in pairs]
     same(found, {"comparisons": compared, "whole_difference": whole, "level": level})
@@ -186,9 +233,33 @@ def best_breakpoint(x: np.ndarray, y: np.ndarray, offsets: np.ndarray) -> float:
     return float(min(found)[1])
 
 
-def crossing(top: float, x: np.ndarray, y: np.ndarray, offsets: np.ndarray, low: float, high: float) -> float:
-    """Breakpoint between low and high at which the sum of squares reaches `top`."""
-    return float(optimize.brentq(lambda at: stick_at(at, x, y, offsets)[0] - top, low, high))
+def accepted(top: float, x: np.ndarray, y: np.ndarray, offsets: np.ndarray) -> tuple[float, float]:
+    """Lowest and highest breakpoint whose sum of squares is below `top`; there may be others between them that aren't."""
+
+    def excess(at: float) -> float:
+        return stick_at(at, x, y, offsets)[0] - top
+
+    grid = np.linspace(np.unique(x)[0] + 1e-9, np.unique(x)[-1], 1_500)
+    (inside,) = np.nonzero([excess(at) < 0 for at in grid])
+    ends = (grid[inside[0] - 1], grid[inside[0]]), (grid[inside[-1]], grid[inside[-1] + 1])
+    low, high = (float(optimize.brentq(excess, *pair)) for pair in ends)
+    return low, high
+
+
+def covariance(table: list[dict[str, str]], name: str, x: np.ndarray) -> np.ndarray:
+    """Of the trials in the order of `x`, by the choice of test records: between levels, the same for all seeds of a level."""
+    by_level = [right(table, name, level) for level in LEVELS]
+    means = np.array([np.mean(list(answers.values()), axis=0) for answers in by_level])
+    whole, own = np.cov(means), np.zeros((len(LEVELS), len(LEVELS)))
+    for i, j in itertools.product(range(len(LEVELS)), repeat=2):
+        for seed in by_level[i].keys() & by_level[j].keys():
+            one, other = (by_level[k][seed] - by_level[k][seed].mean() - means[k] + means[k].mean() for k in (i, j))
+            n, m = len(by_level[i]), len(by_level[j])
+            own[i, j] += one @ other / (TEST_RECORDS - 1) / math.sqrt(n * m * (n - 1) * (m - 1))
+    bits = {row["level"]: math.log(float(row["payload_bits_per_sample"])) for row in table}
+    at = [next(k for k, level in enumerate(LEVELS) if bits[level] == value) for value in x]
+    values, vectors = np.linalg.eigh((whole - own) / TEST_RECORDS)
+    return ((vectors * values.clip(0)) @ vectors.T)[np.ix_(at, at)]
 
 
 def test_broken_sticks_and_bits(run: tuple[list[dict[str, str]], dict[str, Any]]) -> None:
@@ -207,13 +278,16 @@ def test_broken_sticks_and_bits(run: tuple[list[dict[str, str]], dict[str, Any]]
             up, down = y.copy(), y.copy()
             up[trial], down[trial] = up[trial] + 1e-4, down[trial] - 1e-4
             moved.append((best_breakpoint(x, up, offsets) - best_breakpoint(x, down, offsets)) / 2e-4)
-        weight = np.array([sum(np.array(moved)[x == knot]) for knot in knots]) / np.linalg.norm(moved)
-        p = plateau + slope * np.minimum(knots - b, 0)
-        luck = (np.minimum(p[:, None], p) - p[:, None] * p) / TEST_RECORDS
-        degrees = len(knots) - 3
-        allowed = stats.t.ppf(0.975, degrees) ** 2 * (rss - saturated) / degrees
-        allowed += stats.norm.ppf(0.975) ** 2 * weight @ luck @ weight
-        low, high = (crossing(rss + allowed, x, y, offsets, *ends) for ends in ((knots[1] - 0.2, b), (b, knots[-2])))
+        luck = covariance(table, found["architecture"], x)
+        weight = np.array(moved) / np.linalg.norm(moved)
+        # What that luck adds to the distance of the levels' means from the stick: what the offsets and the stick leave of it.
+        tangents = np.column_stack([*offsets, np.minimum(x - b, 0), x <= b])
+        left = np.eye(len(x)) - tangents @ np.linalg.pinv(tangents)
+        degrees, single = len(knots) - 3, saturated / (len(y) - len(knots) - SEEDS + 1)
+        further = max((rss - saturated - np.trace(left @ luck)) / degrees - single, 0)
+        allowed = stats.t.ppf(0.975, len(y) - len(knots) - SEEDS + 1) ** 2 * single
+        allowed += stats.t.ppf(0.975, degrees) ** 2 * further + stats.norm.ppf(0.975) ** 2 * weight @ luck @ weight
+        low, high = accepted(rss + allowed, x, y, offsets)
         names = {math.log(float(row["payload_bits_per_sample"])): row["level"] for row in table}
         above = int(names[min(knot for knot in knots if knot >= b)])
         same(
@@ -288,9 +362,9 @@ def test_claims(run: tuple[list[dict[str, str]], dict[str, Any]]) -> None:
             unexplained.append(math.log(((y - (q @ y) / (q @ q) * q) ** 2).sum() / ((y - y.mean()) ** 2).sum()))
     turned = mean_of(unexplained, lambda value: 1 - math.exp(value))
     r2 = {"effect": turned["mean"], "low": turned["high"], "high": turned["low"]}
-    harm = comparison(cell(table, "test_accuracy", leading, level), cell(table, "test_accuracy", leading, "none"))
+    harm = comparison(right(table, leading, level), right(table, leading, "none"))
     small = report["smallest"]
-    size = comparison(*(cell(table, "test_accuracy", name, level) for name in (small["smallest"], small["largest"])))
+    size = comparison(*(right(table, name, level) for name in (small["smallest"], small["largest"])))
     # Levels where all five seeds of all architectures there converged; two architectures at least.
     whole = [lv for lv in LEVELS if all(r["converged"] == "True" for r in table if r["level"] == lv) and lv != "50"]
     slopes = []
@@ -310,3 +384,29 @@ def test_claims(run: tuple[list[dict[str, str]], dict[str, Any]]) -> None:
     same(report["claims"], expected)
     four = report["claims"][3]
     assert four["verdict"] == ("supported" if epochs["low"] > 1 else "contradicted" if epochs["high"] < 1 else "not shown")
+
+
+def test_mismatch(tmp_path: Path) -> None:
+    store, levels = open_store(str(tmp_path)), ("none", "50", "25", "5")
+    experiment = synthetic.experiment(levels=levels, training={"mismatch": True})
+    synthetic.write_run(store, experiment)
+    random = np.random.default_rng(7)
+    answer_elsewhere(
+        store, experiment, lambda a, _, at, seed: round(synthetic.accuracy(a, at, seed) - random.uniform(0, 0.1), 4)
+    )
+    analyse(store, experiment, synthetic.DATASET)
+    table = list(csv.DictReader(io.StringIO(store.read_bytes("report/curves.csv").decode())))
+    (found,) = json.loads(store.read_bytes("report/report.json"))["mismatch"]
+    expected = []
+    for trained, tested in itertools.product(levels, levels):
+        here, matched = (cell(table, f"tested_at_{tested}", "A", level) for level in (trained, tested))
+        difference = None if trained == tested else mean_of([here[seed] - matched[seed] for seed in here])
+        expected.append({"accuracy": mean_of(list(here.values())), "difference": difference})
+        expected[-1] |= {key: at if at == "none" else int(at) for key, at in (("trained_at", trained), ("tested_at", tested))}
+    same(found["cells"], expected)
+    none = expected[levels.index("25") * len(levels)]["difference"]
+    bound = none["mean"] - stats.t.ppf(CONFIDENCE, SEEDS - 1) * none["sd"] / SEEDS**0.5
+    asked = found["uncompressed"]
+    assert (asked["level"], asked["pairs"], asked["verdict"]) == (25, SEEDS, "inferior")
+    ends = {"difference": none["mean"], "sd": none["sd"], "low": none["low"], "high": none["high"], "lower_bound": bound}
+    assert {key: asked[key] for key in ends} == pytest.approx(ends)

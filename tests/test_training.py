@@ -183,17 +183,21 @@ def test_any_batch_size_sees_every_record_once(batch_size: int) -> None:
     result = fit(
         model, data, ImageInputs(SIDE), training, 0
     )  # weights stand still and nothing is random: the training pass is an evaluation
-    expected = loop._evaluation(model, ImageInputs(SIDE))(data.train)
-    assert (result.curves.train_loss[0], result.curves.train_accuracy[0]) == pytest.approx(expected, rel=1e-5)
+    loss, right = loop._evaluation(model, ImageInputs(SIDE))(data.train)
+    assert (result.curves.train_loss[0], result.curves.train_accuracy[0]) == pytest.approx((loss, right.mean()), rel=1e-5)
 
 
 def test_evaluation_does_not_depend_on_its_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     records = tiny_data().train
     model = build("image", "A", (SIDE, SIDE, 3), CLASSES)
-    whole = loop._evaluation(model, ImageInputs(SIDE))(records)
-    for size in (7, 20, 60):
-        monkeypatch.setattr(loop, "EVALUATION_BATCH", size)
-        assert loop._evaluation(model, ImageInputs(SIDE))(records) == pytest.approx(whole, rel=1e-6)
+    whole, which = loop._evaluation(model, ImageInputs(SIDE))(records)
+    for batch in (1, 7, 30, 1_000):
+        monkeypatch.setattr(loop, "EVALUATION_BATCH", batch)
+        loss, right = loop._evaluation(model, ImageInputs(SIDE))(records)
+        assert loss == pytest.approx(whole, rel=1e-6)
+        assert right.tolist() == which.tolist()
+    predicted = model(ImageInputs(SIDE).scaled(records.inputs), training=False).numpy().argmax(1)
+    assert which.tolist() == (predicted == records.labels.numpy()).tolist()
 
 
 def test_divergence_ends_a_trial_without_reading_the_test_set() -> None:
@@ -482,7 +486,8 @@ def _instant(
     metrics = EpochMetrics(1.0, 0.5, 1.0, 0.5)
     for epoch in range(1, training.epochs + 1):
         on_epoch(epoch, metrics)
-    return FitResult("complete", loop._curves([metrics] * training.epochs), 1, 0.5, 1.0, 0.5, 0.1)
+    right = np.arange(len(data.test)) % 2 == 0
+    return FitResult("complete", loop._curves([metrics] * training.epochs), 1, 0.5, 1.0, 0.5, right, 0.1)
 
 
 def test_lost_progress_does_not_end_a_trial(

@@ -3,28 +3,29 @@
 accuracy(x) = plateau for x >= breakpoint, plateau - slope * (breakpoint - x) below, x = ln(bits a sample). Least squares
 over all trials; what the trials of one seed share (initialisation, order of the data) is taken out as an effect of its own.
 
-The interval is that of the profile likelihood, calibrated by F: it holds those breakpoints whose best stick lies no
-further from the levels' means than the very best does, measured by how far the means scatter about that, with levels - 3
-degrees of freedom. The scatter of the levels, not that of the seeds within a level, is the yardstick: it holds all that
-moves single levels off the stick, which is the luck of the seeds, luck that all seeds have in common at a level because
-they are tested on the same records, and how far the true curve is from a stick. The seeds alone are blind to the last two.
-So more seeds narrow the interval only while theirs is the larger part; more levels always do.
+The interval is that of the profile likelihood: it holds those breakpoints whose best stick lies no further from the levels'
+means than the very best does, measured by all that moves them, each part with its own degrees of freedom: single trials
+(their scatter within the levels, (levels - 1) (seeds - 1) degrees), the luck of the test set, and whatever else moves whole
+levels off the stick, such as a true curve that isn't one (the levels' scatter about the fit beyond the other two, levels - 3
+degrees). The seeds alone are blind to the last two, so more of them narrow the interval only while theirs is the larger part.
 
-One kind of luck no scatter shows: a test set with more records of middling difficulty than there should be, on which all
-networks lose too much at every level, smoothly. Its size is known, though: if right or wrong were the record's doing alone,
-the accuracies p < q of two levels would have covariance p (1 - q) / test records. With `test_records` the variance that
-this gives the breakpoint is added in full. The interval then holds for another test set of that size, too; it is wider
-than it had to be to the extent that right or wrong is the network's doing. docs/statistics.md has the coverage of both.
+Luck with the test records moves single levels, and also all of them smoothly: a test set with more records of middling
+difficulty than there should be, on which all networks lose too much at every level, leaves no scatter. The records show it:
+with `answers` the covariance that they give the levels' accuracies is known (`helmholtz.analysis.answers`), and so the
+variance that this gives the breakpoint. The interval then holds for another test set of that size, too. docs/statistics.md
+has the coverage.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 
+from helmholtz.analysis.answers import Answers, shared_covariance
 from helmholtz.analysis.estimate import NO_SPREAD, Documented, t_quantile
 from helmholtz.analysis.stick import Stick, StickProblem
 from helmholtz.levels import Level
@@ -66,15 +67,15 @@ def broken_stick(
     bits: Mapping[Level, float],
     confidence: float,
     *,
-    test_records: int | None = None,
+    answers: Mapping[Level, Answers] | None = None,
 ) -> BrokenStick:
     """Fits `accuracies` (level -> seed -> 0..1) at `bits` (level -> measured bits a sample); interval at `confidence` (0..1).
 
-    With `test_records`, their number, the interval holds the luck of the test set, too. Levels without a trial, or without
+    With the `answers` that gave them, the interval holds the luck of the test set, too. Levels without a trial, or without
     bits above 0, are left out.
     """
     trials = [
-        (math.log(bits[level]), accuracy, seed)
+        (math.log(bits[level]), accuracy, seed, level)
         for level, by_seed in accuracies.items()
         if bits.get(level, 0.0) > 0
         for seed, accuracy in by_seed.items()
@@ -84,19 +85,20 @@ def broken_stick(
         architecture=architecture, levels=len(used), trials=len(trials), plateau=None, slope=None, breakpoint=None,
         low=None, high=None, above=None, below=None, reason="",
     )  # fmt: skip
-    distinct = len({x for x, _, _ in trials})
+    distinct = len({x for x, _, _, _ in trials})
     if distinct < FEWEST_LEVELS:
         return _because(
             nothing, f"{distinct} different sizes of level with a complete trial: at least {FEWEST_LEVELS} are needed"
         )
-    x, y, seeds = (np.array(column) for column in zip(*trials, strict=True))
+    x, y, seeds = (np.array(column) for column in list(zip(*trials, strict=True))[:3])
     problem = StickProblem(x, y, np.unique(seeds, return_inverse=True)[1])
     if problem.degrees < 1:
         return _because(nothing, "too few seeds are complete at more than one level")
     stick = problem.fit()
     by_size = sorted(used, key=lambda level: bits[level])
     found = nothing.model_copy(update=_estimates(stick, by_size, bits))
-    return found.model_copy(update=_interval(problem, stick, found.reason, confidence, test_records))
+    luck = _test_set(problem, stick, [level for *_, level in trials], answers) if answers else _Luck(0.0, 0.0)
+    return found.model_copy(update=_interval(problem, stick, found.reason, confidence, luck))
 
 
 def _because(found: BrokenStick, reason: str) -> BrokenStick:
@@ -122,16 +124,11 @@ def _estimates(stick: Stick, by_size: list[Level], bits: Mapping[Level, float]) 
     return bracket | {"slope": stick.slope, "breakpoint": math.exp(stick.breakpoint)}
 
 
-def _interval(
-    problem: StickProblem, stick: Stick, reason: str, confidence: float, test_records: int | None
-) -> dict[str, object]:
+def _interval(problem: StickProblem, stick: Stick, reason: str, confidence: float, luck: _Luck) -> dict[str, object]:
     scatter = stick.lack_of_fit / stick.degrees
     if scatter <= NO_SPREAD**2:
         return {"reason": _joined(reason, "the levels scatter too little about the fit for an interval")}
-    allowed = t_quantile((1 + confidence) / 2, stick.degrees) ** 2 * scatter
-    if test_records:  # this variance is known, so its quantile is the normal one; added, so that it never narrows the interval
-        allowed += NormalDist().inv_cdf((1 + confidence) / 2) ** 2 * _test_set_variance(problem, stick, test_records)
-    low, high = problem.accepted(stick.lack_of_fit + allowed)
+    low, high = problem.accepted(stick.lack_of_fit + _allowed(problem, stick, scatter, luck, confidence))
     if math.isinf(low):
         shown = "no drop is shown: a constant accuracy fits the levels almost as well" if stick.slope else ""
         return {"reason": _joined(shown, reason)}
@@ -141,12 +138,31 @@ def _interval(
     return {"low": math.exp(low), "high": math.exp(high), "reason": reason}
 
 
-def _test_set_variance(problem: StickProblem, stick: Stick, test_records: int) -> float:
-    """Of the breakpoint, in units of a trial's, from luck with the records that all networks have in common."""
-    p = np.clip(problem.level_values(stick), 0.0, 1.0)
-    covariance = (np.minimum(p[:, None], p) - p[:, None] * p) / test_records
-    weights = problem.sensitivity(stick)
-    return max(float(weights @ covariance @ weights), 0.0)
+def _allowed(problem: StickProblem, stick: Stick, scatter: float, luck: _Luck, confidence: float) -> float:
+    """What may be added to the best fit's lack of fit: each source of variance with its own quantile, so that they add up as
+    squared half widths do (see `helmholtz.analysis.estimate`)."""
+    probability = (1 + confidence) / 2
+    further = max(scatter - luck.lack_of_fit / stick.degrees - problem.trial_variance, 0.0)
+    allowed = t_quantile(probability, stick.degrees) ** 2 * further
+    if problem.trial_degrees:
+        allowed += t_quantile(probability, problem.trial_degrees) ** 2 * problem.trial_variance
+    return allowed + NormalDist().inv_cdf(probability) ** 2 * luck.breakpoint
+
+
+@dataclass(frozen=True, slots=True)
+class _Luck:
+    """With the test records, in units of a single trial's variance."""
+
+    breakpoint: float  # variance that it gives the breakpoint
+    lack_of_fit: float  # what it adds to the lack of fit, on average
+
+
+def _test_set(problem: StickProblem, stick: Stick, levels: Sequence[Level], answers: Mapping[Level, Answers]) -> _Luck:
+    """`levels` are those of the trials."""
+    names = list(dict.fromkeys(levels))
+    values, vectors = np.linalg.eigh(shared_covariance([answers[level] for level in names]))
+    shifts = (vectors * np.sqrt(np.maximum(values, 0.0)))[[names.index(level) for level in levels]].T
+    return _Luck(float(((shifts @ problem.sensitivity(stick)) ** 2).sum()), problem.lack_of_fit(stick, shifts))
 
 
 def _joined(*reasons: str) -> str:

@@ -52,8 +52,8 @@ def _small_test_set(run: Run) -> list[str]:
         return []
     decided = run.experiment.analysis.margin * records
     return [
-        f"The margin is worth {decided:.1f} of the {records} test records: another test set of this size could well give "
-        "another answer. Use more test records."
+        f"The margin is worth {decided:.1f} of the {records} test records, so a handful of them decide, and smaller losses "
+        "can't be told from luck. Use more test records."
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from helmholtz.analysis.answers import read_answers
 from helmholtz.analysis.estimate import Documented, Estimate, estimate
 from helmholtz.analysis.prices import training_cost
 from helmholtz.analysis.table import Row, Run
@@ -30,7 +31,7 @@ class CellSummary(Documented):
     missing: int
     """Trials without a result so far."""
     test_accuracy: Estimate
-    """Over the complete trials; fractions."""
+    """Over the complete trials, fractions; its interval also holds the luck with the test records."""
     validation_accuracy: Estimate
     """At the epoch it chose, over the complete trials; fractions."""
     epochs_to_converge: Estimate
@@ -56,6 +57,9 @@ def summarise_cell(run: Run, table: Sequence[Row], architecture: str, level: Lev
     def over_seeds(column: str) -> Estimate:
         return estimate([getattr(row, column) for row in done if getattr(row, column) is not None], confidence)
 
+    packed = {row.seed: row.test_right for row in done if row.test_right is not None}
+    luck = read_answers(packed, done[0].test_groups or "").luck() if packed else None
+    accuracies = [row.test_accuracy for row in done if row.test_accuracy is not None]
     seconds = estimate([spent for row in done if (spent := _seconds_to_converge(run, row)) is not None], confidence)
     return CellSummary(
         architecture=architecture,
@@ -66,7 +70,7 @@ def summarise_cell(run: Run, table: Sequence[Row], architecture: str, level: Lev
         complete=len(done),
         diverged=sum(row.status == "diverged" for row in mine),
         missing=sum(row.status == "missing" for row in mine),
-        test_accuracy=over_seeds("test_accuracy"),
+        test_accuracy=estimate(accuracies, confidence, luck),
         validation_accuracy=over_seeds("validation_accuracy"),
         epochs_to_converge=over_seeds("epochs_to_converge"),
         not_converged=sum(row.converged is False for row in done),

@@ -33,7 +33,7 @@ class Claim(Documented):
     effect: float | None = None
     """Size of the effect; null if it can't be estimated."""
     low: float | None = None
-    """Lower end of its two-sided confidence interval over seeds; null if it can't be estimated."""
+    """Lower end of its two-sided confidence interval; null if it can't be estimated."""
     high: float | None = None
     """Upper end of that interval."""
 

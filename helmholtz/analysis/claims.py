@@ -155,6 +155,7 @@ def _audio_fits_less_well(run: Run, found: ModelComparison, r2: Estimate) -> Cla
         claim = claim.measured(R2, "R2", r2.mean, r2.low, r2.high)
     return claim.judged(
         "not tested",
-        f"It takes a run of each medium; this is one of {own}.",
-        f"Run an experiment with {other} too, and compare this R2 in the two reports.",
+        f"It is about both media, and this run is of one data set of {own}. Its R2 is theirs, not that of {own} as such.",
+        f"Run {other} too, over a like range of Q. Where the intervals of this R2 in the two reports lie apart, these two data "
+        "sets differ in it; that the media do takes several data sets of each.",
     )

@@ -9,7 +9,7 @@ from helmholtz.analysis.claim import Claim
 from helmholtz.analysis.estimate import Estimate, estimate
 from helmholtz.analysis.smallest_architecture import SmallestArchitecture
 from helmholtz.analysis.table import Row, Run
-from helmholtz.analysis.walks import accuracies_of
+from helmholtz.analysis.walks import accuracies_of, answers_of
 from helmholtz.analysis.wording import level_name, original, points, signed
 from helmholtz.levels import NONE, Level
 
@@ -48,7 +48,9 @@ def _without_compression(run: Run, table: Sequence[Row], smaller: str, largest: 
     """The same difference at none, which tells whether compression has to do with it."""
     one, other = (accuracies_of(table, architecture).get(NONE, {}) for architecture in (smaller, largest))
     differences = [one[seed] - other[seed] for seed in sorted(one.keys() & other.keys())]
-    found = estimate(differences, run.experiment.analysis.confidence)
+    answers = [answers_of(table, architecture).get(NONE) for architecture in (smaller, largest)]
+    luck = answers[0].less(answers[1]).luck() if answers[0] and answers[1] else None
+    found = estimate(differences, run.experiment.analysis.confidence, luck)
     if found.mean is None:
         return f" Whether compression has to do with it can't be told: they were not both trained {original(run)}."
     span = "" if found.low is None or found.high is None else f" ({signed(found.low)} to {signed(found.high)})"

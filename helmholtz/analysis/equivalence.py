@@ -1,7 +1,8 @@
 """Equivalence: what is shown about a level's difference from `none` on both sides, and what could not have been seen.
 
-Two one-sided t tests, paired over seeds (TOST; Schuirmann 1987): a level is equivalent if its difference is shown to lie
-above minus the margin and below the margin. It tells "no loss found" apart from "a loss would not have been seen".
+Two one-sided tests, paired as those of non-inferiority are (TOST; Schuirmann 1987): a level is equivalent if its difference
+is shown to lie above minus the margin and below the margin. It tells "no loss found" apart from "a loss would not have been
+seen".
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from helmholtz.analysis.estimate import Documented, t_quantile
+from helmholtz.analysis.estimate import Documented, Luck, half_width
 from helmholtz.analysis.noninferiority import Comparison
 from helmholtz.levels import Level
 
@@ -36,7 +37,7 @@ def equivalence(comparison: Comparison, margin: float, confidence: float) -> Equ
     if comparison.verdict == "untestable" or mean is None or sd is None:
         return Equivalence(level=comparison.level, p_value=None, finding="untestable")
     error = sd / math.sqrt(n)
-    bound = t_quantile(confidence, n - 1) * error
+    bound = half_width(error, n, confidence, comparison.luck, skewed=True)
     finding: Finding = "blind"
     if abs(mean) + bound < margin:
         finding = "equivalent"
@@ -46,13 +47,18 @@ def equivalence(comparison: Comparison, margin: float, confidence: float) -> Equ
         finding = "loss"
     elif comparison.detectable is not None and comparison.detectable <= margin:
         finding = "none found"
-    return Equivalence(level=comparison.level, p_value=_p_value(abs(mean), error, n, margin), finding=finding)
+    return Equivalence(level=comparison.level, p_value=_p_value(margin - abs(mean), error, n, comparison.luck), finding=finding)
 
 
-def _p_value(distance: float, error: float, n: int, margin: float) -> float:
-    """Of the side that is nearer to its margin."""
-    if error == 0:
-        return float(distance >= margin)
-    from scipy import stats
+def _p_value(room: float, error: float, n: int, luck: Luck | None) -> float:
+    """Of the side that is nearer to its margin, by `room`: one minus the confidence whose bound just reaches it."""
+    if error == 0 and luck is None:
+        return float(room <= 0)
+    from scipy import optimize
 
-    return float(stats.t.sf((margin - distance) / error, n - 1))
+    def excess(logit: float) -> float:
+        return half_width(error, n, 1 / (1 + math.exp(-logit)), luck, skewed=True) - abs(room)
+
+    most = 30.0  # of the logit: a tail of 1e-13
+    tail = 1 / (1 + math.exp(optimize.brentq(excess, 0.0, most, xtol=1e-9))) if excess(most) > 0 else 0.0
+    return tail if room > 0 else 1 - tail

@@ -1,13 +1,13 @@
 """N_approx by non-inferiority: the most compressed level that is shown to lose less than the margin.
 
-Level and `none` are compared pairwise, seed by seed. A level passes if the one-sided lower confidence bound of its mean
-difference (t with n - 1 degrees of freedom) lies above minus the margin. The levels are tested in a fixed order, least
-compressed first, and the walk ends at the first that doesn't pass: such a fixed sequence keeps the error rate of the whole
-walk at 1 - confidence without any correction (Maurer, Hothorn, Lehmacher 1995; ICH E9, 2.2.5). Levels that refinement may
-add need one: see `helmholtz.analysis.refine`.
+Level and `none` are compared pairwise, seed by seed and test record by test record. A level passes if the one-sided lower
+confidence bound of its mean difference (`helmholtz.analysis.estimate.half_width`) lies above minus the margin. The levels are
+tested in a fixed order, least compressed first, and the walk ends at the first that doesn't pass: such a fixed sequence keeps
+the error rate of the whole walk at 1 - confidence without any correction (Maurer, Hothorn, Lehmacher 1995; ICH E9, 2.2.5).
+Levels that refinement may add need one: see `helmholtz.analysis.refine`.
 
-The error is that of repeating the training with other seeds on the same test set; it doesn't hold the error of drawing
-another test set.
+The error is that of repeating it all with other seeds and other test records of the same kind. Where the answers to single
+test records aren't known, it is that of other seeds on the same test set alone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from collections.abc import Mapping, Sequence
 from statistics import NormalDist
 from typing import Literal
 
-from helmholtz.analysis.estimate import Documented, spread, spread_is_known, t_quantile
+from helmholtz.analysis.answers import Answers
+from helmholtz.analysis.estimate import Documented, Luck, half_width, spread, spread_is_known, t_quantile
 from helmholtz.levels import NONE, Level
 
 POWER = 0.8  # the usual convention
@@ -50,16 +51,31 @@ class Comparison(Documented):
     """Lower end of the two-sided confidence interval of the difference."""
     high: float | None
     """Upper end of the two-sided confidence interval of the difference."""
+    test_set_sd: float | None
+    """Standard deviation of the mean difference by luck with the test records, which more seeds don't lessen; null where the
+    answers to single records aren't known."""
+    test_set_skew: float | None
+    """By how much few deciding records, all to one side, skew it: what one record counts in the difference, times the part of
+    the records' scatter that is theirs and not that of single trials."""
     detectable: float | None
-    """Smallest true loss that as many seeds with this spread tell from no loss with probability 0.8, by a one-sided test at
-    the bound's confidence. Likewise, a level is likely to pass only if its true loss is smaller than the margin minus this."""
+    """Smallest true loss that as many seeds and test records with this spread tell from no loss with probability 0.8, by a
+    one-sided test at the bound's confidence. Likewise, a level is likely to pass only if its true loss is smaller than the
+    margin minus this."""
     seeds_needed: int | None
-    """Seeds that bring `detectable` down to the margin, if the spread stays as it is; null if more than 100."""
+    """Seeds that bring `detectable` down to the margin, if the spread stays as it is; null if more than 100, or if no number
+    would, for want of test records."""
     verdict: Verdict
     """non-inferior: shown to lose less than the margin; inferior: shown to lose more; undecided: neither is shown;
     untestable: no spread can be estimated."""
     reason: str
     """Why it is untestable, or empty."""
+
+    @property
+    def luck(self) -> Luck | None:
+        """Of the difference, with the test set."""
+        if self.test_set_sd is None or self.test_set_skew is None:
+            return None
+        return Luck(variance=self.test_set_sd**2, skew=self.test_set_skew)
 
 
 class Walk(Documented):
@@ -88,11 +104,12 @@ def compare(
     required: float | None = None,
     *,
     reference: str = NONE,
+    luck: Luck | None = None,
 ) -> Comparison:
     """Tests the paired `differences` (accuracy at `level` minus accuracy at none, one a seed) against `margin` (a fraction).
 
     The two-sided interval is at `confidence`; what decides is at `required`, where that is given. `reference` names what the
-    differences are from, where that isn't none.
+    differences are from, where that isn't none. `luck` is that of their mean with the test set.
     """
     deciding = confidence if required is None else required
     n, sd = len(differences), spread(differences)
@@ -100,11 +117,13 @@ def compare(
     if mean is None or sd is None or not spread_is_known(n, sd):
         return Comparison(
             level=level, pairs=n, dropped=dropped, difference=mean, sd=sd, lower_bound=None, bound_confidence=deciding,
-            low=None, high=None, detectable=None, seeds_needed=None, verdict="untestable", reason=_why_untestable(n, reference),
+            low=None, high=None, test_set_sd=None, test_set_skew=None, detectable=None, seeds_needed=None, verdict="untestable",
+            reason=_why_untestable(n, reference),
         )  # fmt: skip
     error = sd / math.sqrt(n)
-    one_sided = t_quantile(deciding, n - 1) * error
-    two_sided = t_quantile((1 + confidence) / 2, n - 1) * error
+    one_sided = half_width(error, n, deciding, luck, skewed=True)
+    two_sided = half_width(error, n, (1 + confidence) / 2, luck)
+    test_set = math.sqrt(luck.variance) if luck else None
     verdict: Verdict = "undecided"
     if mean - one_sided > -margin:
         verdict = "non-inferior"
@@ -112,8 +131,9 @@ def compare(
         verdict = "inferior"
     return Comparison(
         level=level, pairs=n, dropped=dropped, difference=mean, sd=sd, lower_bound=mean - one_sided,
-        bound_confidence=deciding, low=mean - two_sided, high=mean + two_sided, detectable=detectable(n, sd, deciding),
-        seeds_needed=seeds_needed(sd, margin, deciding), verdict=verdict, reason="",
+        bound_confidence=deciding, low=mean - two_sided, high=mean + two_sided, test_set_sd=test_set,
+        test_set_skew=luck.skew if luck else None, detectable=detectable(n, sd, deciding, test_set or 0.0),
+        seeds_needed=seeds_needed(sd, margin, deciding, test_set or 0.0), verdict=verdict, reason="",
     )  # fmt: skip
 
 
@@ -129,11 +149,12 @@ def walk(
     required: Mapping[Level, float] | None = None,
     diverged: Mapping[Level, int] | None = None,
     test_records: int | None = None,
+    answers: Mapping[Level, Answers] | None = None,
 ) -> Walk:
     """Walks down `levels` (least compressed first; `none` is skipped) through `accuracies` (level -> seed -> 0..1).
 
     `required` are the confidences at which levels must pass, where they aren't `confidence`. A level of which trials `diverged`
-    (level -> how many) doesn't pass: the seeds that are left would flatter it.
+    (level -> how many) doesn't pass: the seeds that are left would flatter it. `answers` are those that gave the accuracies.
     """
     none = accuracies.get(NONE, {})
     comparisons = []
@@ -142,7 +163,8 @@ def walk(
             at_level = accuracies.get(level, {})
             differences = [at_level[seed] - none[seed] for seed in sorted(at_level.keys() & none.keys())]
             dropped = seeds - len(differences)
-            found = compare(level, differences, dropped, margin, confidence, (required or {}).get(level))
+            luck = answers[level].less(answers[NONE]).luck() if answers and level in answers and NONE in answers else None
+            found = compare(level, differences, dropped, margin, confidence, (required or {}).get(level), luck=luck)
             if lost := (diverged or {}).get(level, 0):
                 reason = f"{lost} of its {seeds} trials diverged, and the others alone would flatter it"
                 found = found.model_copy(update={"verdict": "untestable", "reason": reason})
@@ -179,15 +201,19 @@ def above_chance(accuracies: Sequence[float], chance: float, confidence: float, 
     return statistics.fmean(accuracies) - 0.5 / test_records - NormalDist().inv_cdf(confidence) * error > chance
 
 
-def detectable(n: int, sd: float, confidence: float) -> float:
-    """Smallest true loss that a one-sided paired t test of `n` pairs finds with probability 0.8 (noncentral t, exact)."""
-    return _noncentrality(n, confidence) * sd / math.sqrt(n)
+def detectable(n: int, sd: float, confidence: float, test_set_sd: float = 0.0) -> float:
+    """Smallest true loss that a one-sided paired test of `n` pairs finds with probability 0.8.
+
+    Exact (noncentral t) without luck of the test set, exact without luck of the seeds, and between them to within some percent.
+    """
+    normal = NormalDist().inv_cdf(confidence) + NormalDist().inv_cdf(POWER)
+    return math.hypot(_noncentrality(n, confidence) * sd / math.sqrt(n), normal * test_set_sd)
 
 
-def seeds_needed(sd: float, margin: float, confidence: float) -> int | None:
+def seeds_needed(sd: float, margin: float, confidence: float, test_set_sd: float = 0.0) -> int | None:
     """Fewest pairs whose `detectable` is no more than `margin`; None if more than 100."""
     counts = range(2, MOST_SEEDS + 1)
-    at = bisect.bisect_left(counts, True, key=lambda n: detectable(n, sd, confidence) <= margin)
+    at = bisect.bisect_left(counts, True, key=lambda n: detectable(n, sd, confidence, test_set_sd) <= margin)
     return counts[at] if at < len(counts) else None
 
 

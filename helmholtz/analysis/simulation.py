@@ -11,17 +11,16 @@ of right answers out of the test set, exactly binomial, and correlated with the 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from helmholtz.analysis.answers import Answers
 from helmholtz.levels import Level
 
 Floats = NDArray[np.floating[Any]]
-Counts = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class Sweep:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """What a test set decides once and for all: the numbers of the records that not every trial draws anew, ascending."""
+    """What a test set decides once and for all: the numbers of the records that not every trial draws anew."""
 
     common: Floats  # (records,)
     by_level: Floats  # (levels, records)
@@ -55,48 +54,41 @@ def draw_test_set(sweep: Sweep, random: np.random.Generator) -> Thresholds:
     """A test set for `sweep`."""
     levels = len(sweep.accuracies)
     common, by_level = round(sweep.common * sweep.test_records), round(sweep.by_level * sweep.test_records)
-    return Thresholds(np.sort(random.random(common)), np.sort(random.random((levels, by_level)), axis=1))
+    return Thresholds(random.random(common, np.float32), random.random((levels, by_level), np.float32))
 
 
 def run(
     sweep: Sweep, random: np.random.Generator, *, test_set: Thresholds | None = None, seeds: int | None = None
-) -> dict[Level, dict[int, float]]:
-    """Measured accuracies, level -> seed -> 0..1, on `test_set` (a new one if not given), for the sweep's seeds or `seeds`."""
+) -> dict[Level, Answers]:
+    """Right answers of each level on `test_set` (a new one if not given), of the sweep's seeds or of so many `seeds`."""
     tested = draw_test_set(sweep, random) if test_set is None else test_set
     trained = sweep.seeds if seeds is None else seeds
     truth = np.array(list(sweep.accuracies.values()))
     luck = sweep.seed_sd * random.standard_normal((trained, 1)) + sweep.trial_sd * random.standard_normal((trained, len(truth)))
     expected = np.clip(truth + luck, 0.0, 1.0)
     by_seed = round(sweep.by_seed * sweep.test_records)
-    own = sweep.test_records - len(tested.common) - tested.by_level.shape[1] - by_seed
-    right = random.binomial(own, expected) + _right_together(by_seed, expected, random)
-    right += np.searchsorted(tested.common, expected)
-    for column, thresholds in enumerate(tested.by_level):
-        right[:, column] += np.searchsorted(thresholds, expected[:, column])
-    measured = right / sweep.test_records
-    return {level: dict(enumerate(measured[:, column].tolist())) for column, level in enumerate(sweep.accuracies)}
+    numbers = random.random((trained, len(truth), sweep.test_records), np.float32)
+    ends = np.cumsum([0, len(tested.common), tested.by_level.shape[1], by_seed])
+    numbers[:, :, : ends[1]] = tested.common
+    numbers[:, :, ends[1] : ends[2]] = tested.by_level
+    numbers[:, :, ends[2] : ends[3]] = random.random((trained, 1, by_seed), np.float32)
+    right = numbers < expected[:, :, None]
+    sizes = np.ones(sweep.test_records)
+    return {
+        level: Answers({seed: right[seed, column].astype(np.float32) for seed in range(trained)}, sizes)
+        for column, level in enumerate(sweep.accuracies)
+    }
+
+
+def accuracies(answers: dict[Level, Answers]) -> dict[Level, dict[int, float]]:
+    """Level -> seed -> share of right answers."""
+    return {level: found.accuracies() for level, found in answers.items()}
 
 
 def expected_on(test_set: Thresholds, sweep: Sweep, random: np.random.Generator, *, seeds: int = 2_000) -> dict[Level, float]:
     """Mean accuracy of each level on `test_set` over ever more seeds, from so many: what intervals over seeds estimate."""
-    many = run(sweep, random, test_set=test_set, seeds=seeds)
-    return {level: math.fsum(by_seed.values()) / seeds for level, by_seed in many.items()}
-
-
-def differences(accuracies: dict[Level, dict[int, float]], level: Level, reference: Level) -> Sequence[float]:
-    """Accuracy at `level` minus that at `reference`, one a seed."""
-    return [accuracies[level][seed] - accuracies[reference][seed] for seed in accuracies[level]]
-
-
-def _right_together(records: int, expected: Floats, random: np.random.Generator) -> Counts:
-    """How many of `records` each trial has right if the trials of a row (a seed) share the records' thresholds.
-
-    The thresholds needn't be drawn: how many fall between one expected accuracy and the next is multinomial.
-    """
-    order = np.argsort(expected, axis=1)
-    ascending = np.take_along_axis(expected, order, axis=1)
-    shares = np.diff(ascending, axis=1, prepend=0.0, append=1.0)
-    counts = random.multinomial(records, shares)[:, :-1].cumsum(axis=1)
-    right = np.empty_like(counts)
-    np.put_along_axis(right, order, counts, axis=1)
-    return right
+    totals = dict.fromkeys(sweep.accuracies, 0.0)
+    for _ in range(seeds):  # one by one: thousands of trials at once would fill the memory
+        for level, by_seed in accuracies(run(sweep, random, test_set=test_set, seeds=1)).items():
+            totals[level] += by_seed[0]
+    return {level: total / seeds for level, total in totals.items()}

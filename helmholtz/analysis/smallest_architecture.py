@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from helmholtz.analysis.answers import Answers
 from helmholtz.analysis.estimate import Documented, Estimate
 from helmholtz.analysis.noninferiority import Comparison, compare
 from helmholtz.levels import Level
@@ -64,10 +65,12 @@ def smallest_architecture(
     margin: float,
     confidence: float,
     diverged: Mapping[str, int] | None = None,
+    answers: Mapping[str, Answers] | None = None,
 ) -> SmallestArchitecture:
     """Walks down the architectures of `parameters` (how many each has) at `level`; `accuracies` are of each seed, 0..1.
 
     An architecture of which trials `diverged` (architecture -> how many) doesn't pass; if it is the largest, none does.
+    `answers` are those that gave the accuracies.
     """
     order = sorted(parameters, key=lambda architecture: (-parameters[architecture], architecture))
     if len(order) < 2:
@@ -79,8 +82,13 @@ def smallest_architecture(
     for architecture in smaller:
         own = accuracies.get(architecture, {})
         differences = [own[seed] - reference[seed] for seed in sorted(own.keys() & reference.keys())]
+        luck = (
+            answers[architecture].less(answers[largest]).luck()
+            if answers and {architecture, largest} <= answers.keys()
+            else None
+        )
         comparison = compare(
-            level, differences, seeds - len(differences), margin, confidence, reference=f"architecture {largest}"
+            level, differences, seeds - len(differences), margin, confidence, reference=f"architecture {largest}", luck=luck
         )
         for name in (largest, architecture):
             if lost.get(name):

@@ -42,13 +42,16 @@ class StickProblem:
     def __init__(self, x: Floats, y: Floats, group: Integers) -> None:
         self._x, self._y, self._group = x, y, group
         knots, level = np.unique(x, return_inverse=True)
-        self._knots, self._level = knots, level
+        self._knots = knots
         levels = self._centred(np.eye(len(knots))[:, level])
         centred = self._centred(y)
         effects, _, rank, _ = np.linalg.lstsq(levels.T, centred, rcond=None)
         explained = float(centred @ (levels.T @ effects))
         self._total = explained  # between levels: what is left over within them is no matter of the curve's shape
         self.degrees = int(rank) - 2
+        self.trial_degrees = len(y) - int(rank) - len(np.unique(group))
+        within = float(((centred - levels.T @ effects) ** 2).sum())
+        self.trial_variance = within / self.trial_degrees if self.trial_degrees > 0 else 0.0  # of one trial, within its level
         below = x < knots[1:, None]  # row m: the levels below the breakpoint where it lies between knots m and m + 1
         v, u = self._centred(below.astype(float)), self._centred(below * x)
         self._yu, self._yv = u @ centred, v @ centred
@@ -84,21 +87,27 @@ class StickProblem:
         highest = max(inside)
         return float(min(inside)), np.inf if highest >= self._knots[-1] else float(highest)
 
-    def level_values(self, stick: Stick) -> Floats:
-        """The fit at each different x, ascending; shape (levels,)."""
-        hinge = np.minimum(self._knots - min(stick.breakpoint, float(self._knots[-1])), 0.0)
-        return np.asarray(stick.plateau + (stick.slope * hinge if stick.slope else 0.0 * self._knots))
+    def lack_of_fit(self, stick: Stick, shifts: Floats) -> float:
+        """What shifts of the trials, shape (..., n), add to the stick's lack of fit: sum of squares, summed over all."""
+        hinge, below = self._tangents(stick)
+        design = np.linalg.qr(np.column_stack([hinge, below]))[0]
+        centred = self._centred(shifts)
+        return float(((centred - centred @ design @ design.T) ** 2).sum())
 
     def sensitivity(self, stick: Stick) -> Floats:
-        """By how much a shift of each level's trials shifts the breakpoint; shape (levels,), in ascending x.
+        """By how much a shift of each trial shifts the breakpoint; shape (n,).
 
         In units of what a trial's own noise does: a shift of deviation 1 of each trial by itself shifts the breakpoint by 1.
         The slope is fitted anew. Taken at the nearest inner level where the breakpoint lies beyond it.
         """
-        b = np.clip(stick.breakpoint, self._knots[1], self._knots[-2])
-        hinge, below = self._centred(np.minimum(self._x - b, 0.0)), self._centred((self._x <= b).astype(float))
+        hinge, below = self._tangents(stick)
         direction = below - (below @ hinge) / (hinge @ hinge) * hinge
-        return np.bincount(self._level, direction / (np.linalg.norm(direction) or 1.0)).astype(float)
+        return np.asarray(direction / (np.linalg.norm(direction) or 1.0))
+
+    def _tangents(self, stick: Stick) -> tuple[Floats, Floats]:
+        """How the trials move with the slope and with the breakpoint; that at the nearest inner level, if it lies beyond."""
+        b = np.clip(stick.breakpoint, self._knots[1], self._knots[-2])
+        return self._centred(np.minimum(self._x - b, 0.0)), self._centred((self._x <= b).astype(float))
 
     def _best(self) -> tuple[float, float, bool]:
         """The largest sum of squares that a stick explains, its breakpoint, and whether that is arbitrary in its segment."""

@@ -15,6 +15,7 @@ from helmholtz.analysis.curve import PaperCurve, fit
 from helmholtz.analysis.equivalence import equivalence
 from helmholtz.analysis.estimate import estimate
 from helmholtz.analysis.level_summary import summarise_level
+from helmholtz.analysis.mismatch import mismatches
 from helmholtz.analysis.models import ModelComparison, compare_models
 from helmholtz.analysis.n_approx import n_approx
 from helmholtz.analysis.noninferiority import Walk
@@ -23,7 +24,7 @@ from helmholtz.analysis.response import LevelMean
 from helmholtz.analysis.smallest_architecture import SmallestArchitecture, nothing_smaller, smallest_architecture
 from helmholtz.analysis.summary import CodecSummary, Equivalences, RejectedSummary, Report, TrialCounts
 from helmholtz.analysis.table import Row, Run, leading_architecture
-from helmholtz.analysis.walks import accuracies_of, tested_groups, tested_records, walk_of
+from helmholtz.analysis.walks import accuracies_of, answers_of, tested_records, walk_of
 from helmholtz.levels import NONE, Level
 from helmholtz.manifest import RejectedEntry
 
@@ -72,6 +73,7 @@ def summarise(run: Run, table: Sequence[Row]) -> Report:
         smallest=smallest,
         costs=costs(run.experiment.prices, cells, levels, recommendation, smallest),
         claims=claims(run, table, recommendation, walks, models, smallest),
+        mismatch=mismatches(run, table, recommendation.architecture, recommendation.level),
         versions={
             "compress": _versions(manifest.versions for manifest in manifests),
             "train": _versions(result.versions for result in finished),
@@ -94,7 +96,7 @@ def _stick(run: Run, table: Sequence[Row], walk: Walk) -> BrokenStick:
     accuracies = accuracies_of(table, walk.architecture)
     swept = {level: accuracies[level] for level in tested if level in accuracies}
     confidence = run.experiment.analysis.confidence
-    return broken_stick(walk.architecture, swept, _bits(run), confidence, test_records=tested_groups(run))
+    return broken_stick(walk.architecture, swept, _bits(run), confidence, answers=answers_of(table, walk.architecture))
 
 
 def _models(run: Run, cells: Sequence[CellSummary], walk: Walk) -> ModelComparison:
@@ -124,6 +126,7 @@ def _smallest(run: Run, table: Sequence[Row], cells: Sequence[CellSummary], walk
         return nothing_smaller(None, "no level is N_approx")
     there = [cell for cell in cells if cell.level == level and cell.parameters is not None]
     by_architecture = {cell.architecture: accuracies_of(table, cell.architecture) for cell in there}
+    answers = {cell.architecture: answers_of(table, cell.architecture) for cell in there}
     found = smallest_architecture(
         level,
         {architecture: by_level.get(level, {}) for architecture, by_level in by_architecture.items()},
@@ -132,12 +135,14 @@ def _smallest(run: Run, table: Sequence[Row], cells: Sequence[CellSummary], walk
         margin=asked.margin,
         confidence=asked.confidence,
         diverged={cell.architecture: cell.diverged for cell in there},
+        answers={architecture: by_level[level] for architecture, by_level in answers.items() if level in by_level},
     )
     if found.smallest is None or found.largest is None:
         return found
     with_it, before = by_architecture[found.smallest][level], by_architecture[found.largest].get(NONE, {})
     whole = [with_it[seed] - before[seed] for seed in sorted(with_it.keys() & before.keys())]
-    return found.model_copy(update={"whole_difference": estimate(whole, asked.confidence)})
+    luck = answers[found.smallest][level].less(answers[found.largest][NONE]).luck() if before else None
+    return found.model_copy(update={"whole_difference": estimate(whole, asked.confidence, luck)})
 
 
 def _curve(cells: Sequence[CellSummary], architecture: str) -> PaperCurve:

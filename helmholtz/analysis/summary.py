@@ -15,6 +15,7 @@ from helmholtz.analysis.curve import PaperCurve
 from helmholtz.analysis.equivalence import Equivalence
 from helmholtz.analysis.estimate import Documented
 from helmholtz.analysis.level_summary import LevelSummary
+from helmholtz.analysis.mismatch import Mismatch
 from helmholtz.analysis.models import ModelComparison
 from helmholtz.analysis.n_approx import NApprox
 from helmholtz.analysis.noninferiority import Walk
@@ -116,6 +117,9 @@ class Report(Documented):
     """What the recommendation saves, in money; null without prices."""
     claims: tuple[Claim, ...]
     """The paper's five claims, put to the test."""
+    mismatch: tuple[Mismatch, ...]
+    """Networks tested at other levels than their own, by architecture that was asked for at every level; empty unless the
+    experiment asks for it."""
     versions: dict[str, dict[str, tuple[str, ...]]]
     """Stage (compress, train, analyse) -> library -> versions; more than one where trials or levels disagree."""
     devices: tuple[str, ...]

@@ -6,18 +6,21 @@ import csv
 import dataclasses
 import io
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
+from helmholtz.analysis.answers import Integers, in_groups, write_sizes
 from helmholtz.codecs import open_codec
 from helmholtz.codecs.base import Codec
+from helmholtz.dataset import read_test_groups
+from helmholtz.errors import StorageError
 from helmholtz.experiment import Experiment
-from helmholtz.levels import NONE, Level
+from helmholtz.levels import NONE, Level, parse_level, sort_key
 from helmholtz.manifest import LevelManifest, level_folder, read_manifest
 from helmholtz.refinement import Refinement
-from helmholtz.results import TrialResult, finished_result
+from helmholtz.results import TrialResult, finished_result, pack_right, unpack_right
 from helmholtz.storage import Store
 from helmholtz.trials import Trial, trials
 
@@ -36,6 +39,7 @@ class Run:
     manifests: dict[Level, LevelManifest]  # levels not written yet are absent
     results: tuple[tuple[Trial, TrialResult | None], ...]  # every trial, those of refinement included, in training order
     refinement: Refinement | None = None
+    test_groups: Integers | None = None  # number of each test record's group, in their order; None where each is its own
 
     @property
     def extended(self) -> Experiment:
@@ -45,7 +49,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One trial; the fields are the columns of curves.csv. None where there is no such value (yet)."""
+    """One trial; the fields are the columns of curves.csv, `tested_at` one a level. None where there is no such value (yet)."""
 
     trial: str  # id
     status: Status
@@ -66,6 +70,9 @@ class Row:
     payload_bytes: int | None  # of the level, all splits
     train_seconds: float | None
     records_per_second: float | None
+    test_groups: str | None  # sizes of the groups of alike test records, in runs: see `analysis.answers.write_sizes`
+    test_right: str | None  # which test records it had right, those of a group side by side: see `results.pack_right`
+    tested_at: Mapping[Level, float]  # test accuracy by level tested at, its own included; empty without `training.mismatch`
 
 
 def read_run(
@@ -94,7 +101,18 @@ def read_run(
         found = dict(zip(extended.all_levels, pool.map(manifest, extended.all_levels), strict=True))
         finished = tuple(zip(expected, pool.map(result, expected), strict=True))
     written = {level: there for level, there in found.items() if there is not None}
-    return Run(experiment, dataset, codec, written, finished, refinement)
+    groups = known.test_groups if known else _test_groups(store, dataset, next(iter(written.values()), None))
+    return Run(experiment, dataset, codec, written, finished, refinement, groups)
+
+
+def _test_groups(store: Store, dataset: str, manifest: LevelManifest | None) -> Integers | None:
+    test = manifest.splits.get("test") if manifest else None
+    if manifest is None or test is None or test.groups == test.records:
+        return None
+    groups = read_test_groups(store, dataset, [entry.key for entry in manifest.rejected])
+    if len(groups) != test.records:
+        raise StorageError(f"{store.uri}/data/{dataset}: {len(groups)} test records are listed, but {test.records} are written")
+    return groups
 
 
 def rows(run: Run) -> tuple[Row, ...]:
@@ -104,6 +122,7 @@ def rows(run: Run) -> tuple[Row, ...]:
 
 def _row(run: Run, trial: Trial, result: TrialResult | None) -> Row:
     manifest = run.manifests.get(trial.level)
+    test_groups, test_right = (_answers(run, result) if result else None) or (None, None)
     return Row(
         trial=trial.id,
         status=result.status if result else "missing",
@@ -124,7 +143,24 @@ def _row(run: Run, trial: Trial, result: TrialResult | None) -> Row:
         payload_bytes=manifest.payload_bytes if manifest else None,
         train_seconds=result.train_seconds if result else None,
         records_per_second=result.records_per_second if result else None,
+        test_groups=test_groups,
+        test_right=test_right,
+        tested_at=_tested_at(result) if result else {},
     )
+
+
+def _tested_at(result: TrialResult) -> dict[Level, float]:
+    if result.test_accuracy is None or not result.tested_at:
+        return {}
+    return {result.level: result.test_accuracy} | {parse_level(level): at for level, at in result.tested_at.items()}
+
+
+def _answers(run: Run, result: TrialResult) -> tuple[str, str] | None:
+    """The columns test_groups and test_right."""
+    if result.test_right is None:
+        return None
+    sizes, right = in_groups(unpack_right(result.test_right, result.test_records), run.test_groups)
+    return write_sizes(sizes.tolist()), pack_right(right)
 
 
 def leading_architecture(table: Sequence[Row], architectures: Sequence[str]) -> str:
@@ -145,9 +181,15 @@ def leading_architecture(table: Sequence[Row], architectures: Sequence[str]) -> 
 
 
 def curves_csv(table: Sequence[Row]) -> str:
-    """The rows as CSV (RFC 4180, UTF-8, with a header); an empty cell where there is no value."""
+    """The rows as CSV (RFC 4180, UTF-8, with a header); an empty cell where there is no value.
+
+    With `training.mismatch` the last columns are ``tested_at_none``, ``tested_at_75`` and so on.
+    """
+    levels = sorted({level for row in table for level in row.tested_at}, key=sort_key)
+    names = [field.name for field in dataclasses.fields(Row) if field.name != "tested_at"]
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow(field.name for field in dataclasses.fields(Row))
-    writer.writerows(dataclasses.astuple(row) for row in table)
+    writer.writerow([*names, *(f"tested_at_{level}" for level in levels)])
+    for row in table:
+        writer.writerow([*(getattr(row, name) for name in names), *(row.tested_at.get(level) for level in levels)])
     return text.getvalue()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from helmholtz.analysis.answers import Answers, read_answers
 from helmholtz.analysis.noninferiority import Walk, walk
 from helmholtz.analysis.refine import confidences, with_rounds
 from helmholtz.analysis.table import Row, Run
@@ -32,6 +33,7 @@ def walk_of(run: Run, table: Sequence[Row], architecture: str) -> Walk:
         required=confidences(run.codec, experiment.refine, experiment.levels, experiment.analysis.confidence),
         diverged=diverged,
         test_records=tested_groups(run),
+        answers=answers_of(table, architecture),
     )
 
 
@@ -42,6 +44,17 @@ def accuracies_of(table: Sequence[Row], architecture: str) -> dict[Level, dict[i
         if row.architecture == architecture and row.test_accuracy is not None:
             accuracies.setdefault(row.level, {})[row.seed] = row.test_accuracy
     return accuracies
+
+
+def answers_of(table: Sequence[Row], architecture: str) -> dict[Level, Answers]:
+    """Right answers of `architecture` in the test set, by level."""
+    packed: dict[Level, dict[int, str]] = {}
+    sizes = ""
+    for row in table:
+        if row.architecture == architecture and row.test_right is not None and row.test_groups is not None:
+            packed.setdefault(row.level, {})[row.seed] = row.test_right
+            sizes = row.test_groups
+    return {level: read_answers(by_seed, sizes) for level, by_seed in packed.items()}
 
 
 def tested_records(run: Run) -> int | None:

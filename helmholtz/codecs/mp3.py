@@ -38,9 +38,9 @@ BITRATES = tuple(CODED_RATES)  # kbit/s
 MAX_SECONDS = 600.0
 
 # Samples at the coded rate, at every bitrate (measured: 1105 +- 0.03): LAME's 576 and the decoder's 528 + 1.
-_DELAY = 1105
+DELAY = 1105
 # LAME's presets scale the sound by this, by kbit/s (presets.c; measured to 0.001 on a tone at every bitrate).
-_SCALES = {bitrate: {192: 0.97, 224: 0.98, 256: 1.0, 320: 1.0}.get(bitrate, 0.95) for bitrate in CODED_RATES}
+SCALES = {bitrate: {192: 0.97, 224: 0.98, 256: 1.0, 320: 1.0}.get(bitrate, 0.95) for bitrate in CODED_RATES}
 _MARGIN = 0.01  # seconds decoded behind the clip, so that the resampler's filter doesn't see an end there
 _QUALITY = 3  # of LAME's search, 0 best to 9 fastest; 3 is what its own program takes
 
@@ -144,7 +144,7 @@ class Mp3Codec:
                 if file.format == "FLAC":
                     return fit(file.read(self.frames, "int16"), self.frames)[0]
                 wanted = math.ceil((self.frames / SAMPLE_RATE + _MARGIN) * file.samplerate)
-                wave = file.read(_DELAY + wanted, "float32")[_DELAY:] / _SCALES.get(nominal_bitrate(payload), 1.0)
+                wave = file.read(DELAY + wanted, "float32")[DELAY:] / SCALES.get(nominal_bitrate(payload), 1.0)
                 # Cut before resampling: the delay is a whole number of samples only at the coded rate.
                 return fit(to_int16(resample(wave, file.samplerate)), self.frames)[0]
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""The answer in three short paragraphs: what it saves, what it risks, how sure it is."""
+"""The answer in a few short paragraphs: what it saves, what it risks, whether inputs must change too, how sure it is."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ def answer(report: Report) -> tuple[tuple[str, str], ...]:
     """(heading, text) of each; empty where no level is recommended."""
     if report.recommendation.level is None:
         return ()
+    inputs = next((found.sentence for found in report.mismatch if found.sentence), "")
     return (
         ("What it saves", " ".join(_saved(report))),
         ("What it risks", " ".join(_risked(report))),
+        *((("In use", inputs),) if inputs else ()),
         ("How sure it is", " ".join(_sure(report))),
     )
 
@@ -89,8 +91,8 @@ def _sure(report: Report) -> list[str]:
     on = f" and {report.test_records:,} test records" if report.test_records else ""
     return [
         f"It rests on {seeds} seeds at each level{on}.",
-        f"If all of it were repeated with other seeds, on the same test set, at most {100 * wrong:.3g}% of such answers would "
-        "name a level that truly loses that much; another test set may answer otherwise.",
+        f"If all of it were repeated with other seeds and other test records of the same kind, at most {100 * wrong:.3g}% of "
+        "such answers would name a level that truly loses that much.",
         _second(report),
     ]
 
@@ -103,7 +105,10 @@ def _second(report: Report) -> str:
         return found.sentence
     if found.agree:
         return "A second way to find the level, a plateau with a drop fitted to all trials, names the same."
-    return f"A second way to find the level, a plateau with a drop fitted to all trials, names {label}; below it stands why."
+    return (
+        f"A second way to find the level, a plateau with a drop fitted to all trials, names {label}; the report says why, "
+        "under N_approx, found twice."
+    )
 
 
 def _span(found: Estimate, form: str) -> str:

@@ -15,6 +15,7 @@ from helmholtz.levels import NONE, Level, sort_key
 from helmholtz.report.bits_axis import bits
 from helmholtz.report.data_size import sizes
 from helmholtz.report.marks import SIZE, STYLES, alt_text, bars_caption, errors, in_the_paper, labels
+from helmholtz.report.mismatch_map import mismatch_map
 from helmholtz.report.network_operations import operations
 from helmholtz.report.network_size import parameters
 from helmholtz.report.picture import Picture, Undrawn, draw
@@ -29,7 +30,7 @@ NO_MEANS = "No trial is complete yet."
 
 
 def figures(report: Report, table: Sequence[Row]) -> tuple[Picture | Undrawn, ...]:
-    """All figures, first those of the paper in its order; those that can't be drawn say why."""
+    """All figures, first those of the paper in its order; those that can't be drawn say why. Mismatch only where asked for."""
     return (
         predicted_curve(report),
         accuracy(report, table),
@@ -38,6 +39,7 @@ def figures(report: Report, table: Sequence[Row]) -> tuple[Picture | Undrawn, ..
         operations(report),
         bits(report, table),
         sizes(report),
+        *mismatch_map(report),
     )
 
 
@@ -116,7 +118,8 @@ def convergence(report: Report, table: Sequence[Row]) -> Picture | Undrawn:
         alt=alt_text("Mean epochs to converge", cells, [cell.epochs_to_converge for cell in cells], labels(report), 1),
         caption="Epochs of training until validation accuracy has all but stopped rising, by level."
         f"{in_the_paper(report, 5, 8)} "
-        f"{bars_caption(report, cells)}{hollow}{beside_zero(report, _swept_levels(report))}{_rings_caption(report)}",
+        f"{bars_caption(report, cells, over='over seeds')}{hollow}"
+        f"{beside_zero(report, _swept_levels(report))}{_rings_caption(report)}",
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,10 +11,12 @@ from helmholtz.analysis.level_summary import LevelSummary
 from helmholtz.analysis.summary import Report
 from helmholtz.analysis.wording import kilohertz, overhead, points, signed, times_smaller
 from helmholtz.levels import NONE
+from helmholtz.manifest import level_folder
 from helmholtz.report import formats
 from helmholtz.report.answer import answer
 from helmholtz.report.picture import Picture, Undrawn
 from helmholtz.report.players import Players
+from helmholtz.report.reader import reader
 
 TEMPLATE = "report.html"
 VERDICTS = {
@@ -78,8 +81,17 @@ def page(report: Report, pictures: Sequence[Picture | Players | Undrawn], *, roo
         refined=report.experiment["refine"]["rounds"] > 0,
         margin=report.experiment["analysis"]["margin"],
         confidence=100 * report.experiment["analysis"]["confidence"],
+        mismatch=next((found for found in report.mismatch if found.architecture == report.recommendation.architecture), None),
         root=root,
+        quoted_root=shlex.quote(root),
+        reader=_reader(report, root),
     )
+
+
+def _reader(report: Report, root: str) -> str:
+    """Python that reads the recommended level's shards where they lie; empty without one."""
+    level = next((level for level in report.levels if level.level == report.recommendation.level), None)
+    return reader(report, level, f"{root}/{level_folder(report.dataset, report.codec.identity, level.level)}") if level else ""
 
 
 def _level_name(report: Report) -> str:

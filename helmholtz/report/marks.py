@@ -51,15 +51,17 @@ def apart(values: Sequence[float], gap: float) -> list[float]:
     return kept
 
 
-def bars_caption(report: Report, cells: Sequence[CellSummary], *, dots: bool = True) -> str:
-    """What points and bars are, and n."""
+def bars_caption(
+    report: Report, cells: Sequence[CellSummary], *, dots: bool = True, over: str = "over seeds and test records"
+) -> str:
+    """What points and bars are, and n; `over` says what the intervals hold."""
     counts = sorted({cell.test_accuracy.n for cell in cells if cell.test_accuracy.n})
     n = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     confidence = 100 * report.experiment["analysis"]["confidence"]
     if counts[-1] < 2:
         return "One seed a level, so there are no intervals."
     single = ", faint dots single trials" if dots else ""
-    return f"Means of n = {n} seeds; bars are {confidence:.4g}% t intervals over seeds{single}."
+    return f"Means of n = {n} seeds; bars are {confidence:.4g}% intervals, {over}{single}."
 
 
 def alt_text(what: str, cells: Sequence[CellSummary], values: Sequence[Estimate], named: dict[Level, str], scale: float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import tensorflow as tf
 
 from helmholtz.errors import ShardError, TrainingError
 from helmholtz.manifest import LevelManifest, ShardEntry, SplitEntry, level_folder
+from helmholtz.shards import damaged, fetch_shard
 from helmholtz.sources.base import SPLITS, Split
 
 if TYPE_CHECKING:
@@ -74,18 +74,8 @@ def stage(store: Store, manifest: LevelManifest, folder: Path) -> dict[Split, li
     where = level_folder(manifest.dataset, manifest.codec, manifest.level)
 
     def fetch(entry: ShardEntry) -> Path:
-        key = f"{where}/{entry.name}"
-        if Path(entry.name).name != entry.name:
-            raise ShardError(f"{store.uri}/{where}/manifest.json: {entry.name!r} is not a file name")
-        if not store.exists(key):
-            raise _damaged(f"{store.uri}/{key}", "the shard is gone")
         path = folder / entry.name
-        store.download(key, path)
-        if path.stat().st_size != entry.nbytes:
-            raise _damaged(f"{store.uri}/{key}", f"{path.stat().st_size} bytes instead of {entry.nbytes}")
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != entry.sha256:
-                raise _damaged(f"{store.uri}/{key}", "its SHA-256 is not the manifest's")
+        fetch_shard(store, where, entry, path)
         return path
 
     with ThreadPoolExecutor(_DOWNLOADS) as pool:
@@ -107,11 +97,11 @@ def load_split(paths: Sequence[Path], split: SplitEntry, inputs: Inputs) -> Reco
             batches.append(batch)
             done += len(batch[1])
             if done > split.records:
-                raise _damaged(_names(paths), f"more than {split.records} records")
+                raise damaged(_names(paths), f"more than {split.records} records")
     except tf.errors.OpError as error:
         raise _first_bad(paths, inputs) from error
     if done != split.records:
-        raise _damaged(_names(paths), f"{done} records instead of {split.records}")
+        raise damaged(_names(paths), f"{done} records instead of {split.records}")
     labels = tf.concat([batch_labels for _, batch_labels in batches], 0)
     _check_labels(labels.numpy(), split, paths)
     return Records(tf.concat([batch_inputs for batch_inputs, _ in batches], 0), tf.cast(labels, tf.int32))
@@ -143,10 +133,10 @@ def _check_labels(labels: np.ndarray, split: SplitEntry, paths: Sequence[Path]) 
     classes = len(split.per_class)
     wrong = labels[(labels < 0) | (labels >= classes)]
     if len(wrong):
-        raise _damaged(_names(paths), f"label {wrong[0]} where there are {classes} classes")
+        raise damaged(_names(paths), f"label {wrong[0]} where there are {classes} classes")
     counts = tuple(int(count) for count in np.bincount(labels, minlength=classes))
     if counts != split.per_class:
-        raise _damaged(_names(paths), f"records per class {counts} instead of {split.per_class}")
+        raise damaged(_names(paths), f"records per class {counts} instead of {split.per_class}")
 
 
 def _first_bad(paths: Sequence[Path], inputs: Inputs) -> ShardError:
@@ -157,8 +147,8 @@ def _first_bad(paths: Sequence[Path], inputs: Inputs) -> ShardError:
             for _ in tf.data.TFRecordDataset(str(path)).map(lambda example: _parse(example, inputs)):
                 number += 1
         except tf.errors.OpError as error:
-            return _damaged(path.name, f"record {number} can't be read ({str(error.message).splitlines()[0][:120]})")
-    return _damaged(_names(paths), "a record can't be read")
+            return damaged(path.name, f"record {number} can't be read ({str(error.message).splitlines()[0][:120]})")
+    return damaged(_names(paths), "a record can't be read")
 
 
 def _check_memory(manifest: LevelManifest, inputs: Inputs) -> None:
@@ -174,7 +164,3 @@ def _check_memory(manifest: LevelManifest, inputs: Inputs) -> None:
 
 def _names(paths: Sequence[Path]) -> str:
     return f"{paths[0].name} ..." if len(paths) > 1 else ", ".join(path.name for path in paths)
-
-
-def _damaged(where: str, what: str) -> ShardError:
-    return ShardError(f"{where}: {what}; delete this level's manifest.json and run again to rewrite it")

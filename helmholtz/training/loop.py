@@ -51,6 +51,7 @@ class FitResult:
     validation_accuracy: float | None  # of that epoch
     test_loss: float | None
     test_accuracy: float | None
+    test_right: Any  # bool [test records]: which of them it had right, in their order; None if it diverged
     train_seconds: float  # of the training epochs: without tracing, validation and test (with XLA: with its compilation)
 
 
@@ -80,9 +81,10 @@ def fit(
         train_loss, train_accuracy = float(loss) / len(data.train), int(correct) / len(data.train)
         seconds += time.perf_counter() - start
 
-        validation_loss, validation_accuracy = evaluate(data.validation)
+        validation_loss, hits = evaluate(data.validation)
+        validation_accuracy = _share(hits)
         if not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
-            return FitResult("diverged", _curves(points), None, None, None, None, seconds)
+            return FitResult("diverged", _curves(points), None, None, None, None, None, seconds)
         if validation_accuracy > best_accuracy:
             best_epoch, best_accuracy, best_weights = epoch, validation_accuracy, model.get_weights()
         points.append(EpochMetrics(train_loss, train_accuracy, validation_loss, validation_accuracy))
@@ -90,13 +92,17 @@ def fit(
             on_epoch(epoch, points[-1])
 
     model.set_weights(best_weights)
-    test_loss, test_accuracy = evaluate(data.test)
-    return FitResult("complete", _curves(points), best_epoch, best_accuracy, test_loss, test_accuracy, seconds)
+    test_loss, right = evaluate(data.test)
+    return FitResult("complete", _curves(points), best_epoch, best_accuracy, test_loss, _share(right), right, seconds)
 
 
 def accuracy(model: Any, inputs: Inputs, records: Records) -> float:
     """Share of `records` that `model`, with its present weights, classifies right."""
-    return _evaluation(model, inputs)(records)[1]
+    return _share(_evaluation(model, inputs)(records)[1])
+
+
+def _share(right: np.ndarray) -> float:
+    return int(right.sum()) / len(right)
 
 
 def _schedule(count: int, batch_size: int, seed: int, epoch: int) -> tuple[Any, Any, Any]:
@@ -125,7 +131,7 @@ def _training_epoch(model: Any, records: Records, inputs: Inputs, training: Trai
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(truth, logits)
             loss = tf.reduce_mean(losses)
         optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
-        return tf.reduce_sum(losses), _hits(truth, logits)
+        return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(_hits(truth, logits), tf.int32))
 
     @tf.function  # type: ignore[untyped-decorator]  # no types
     def epoch(full: Any, rest: Any, seeds: Any) -> tuple[Any, Any]:
@@ -148,8 +154,8 @@ def _optimizer(training: Training) -> Any:
     return keras.optimizers.SGD(rate, momentum=training.momentum, nesterov=training.momentum > 0)
 
 
-def _evaluation(model: Any, inputs: Inputs) -> Callable[[Records], tuple[float, float]]:
-    """A function of records to their (mean loss, accuracy) under the model's present weights."""
+def _evaluation(model: Any, inputs: Inputs) -> Callable[[Records], tuple[float, np.ndarray]]:
+    """A function of records to their mean loss and which of them are right (bool [records]) under the present weights."""
 
     @tf.function(jit_compile=_compiles())  # type: ignore[untyped-decorator]  # no types
     def step(batch: Any, truth: Any) -> tuple[Any, Any]:
@@ -159,29 +165,30 @@ def _evaluation(model: Any, inputs: Inputs) -> Callable[[Records], tuple[float, 
 
     @tf.function  # type: ignore[untyped-decorator]  # no types
     def totals(kept: Any, labels: Any) -> tuple[Any, Any]:
-        loss, correct = tf.constant(0.0), tf.constant(0)
-        batches = kept.shape[0] // EVALUATION_BATCH
+        batches, loss = kept.shape[0] // EVALUATION_BATCH, tf.constant(0.0)
+        hits = tf.TensorArray(tf.bool, size=batches, element_shape=[EVALUATION_BATCH])
         for number in tf.range(batches):
             start = number * EVALUATION_BATCH
             batch = tf.ensure_shape(kept[start : start + EVALUATION_BATCH], [EVALUATION_BATCH, *kept.shape[1:]])
-            batch_loss, batch_correct = step(batch, labels[start : start + EVALUATION_BATCH])
-            loss, correct = loss + batch_loss, correct + batch_correct
+            batch_loss, batch_hits = step(batch, labels[start : start + EVALUATION_BATCH])
+            loss, hits = loss + batch_loss, hits.write(number, batch_hits)
+        right = tf.reshape(hits.stack(), [-1])
         if kept.shape[0] % EVALUATION_BATCH:
             rest = batches * EVALUATION_BATCH
-            batch_loss, batch_correct = step(kept[rest:], labels[rest:])
-            loss, correct = loss + batch_loss, correct + batch_correct
-        return loss, correct
+            batch_loss, batch_hits = step(kept[rest:], labels[rest:])
+            loss, right = loss + batch_loss, tf.concat([right, batch_hits], 0)
+        return loss, right
 
-    def evaluate(records: Records) -> tuple[float, float]:
-        loss, correct = totals(records.inputs, records.labels)
-        return float(loss) / len(records), int(correct) / len(records)
+    def evaluate(records: Records) -> tuple[float, np.ndarray]:
+        loss, right = totals(records.inputs, records.labels)
+        return float(loss) / len(records), right.numpy()
 
     return evaluate
 
 
 def _hits(labels: Any, logits: Any) -> Any:
-    """How many logits are highest at their label, int32."""
-    return tf.reduce_sum(tf.cast(tf.argmax(logits, 1, output_type=tf.int32) == labels, tf.int32))
+    """Whether each logit is highest at its label, bool."""
+    return tf.argmax(logits, 1, output_type=tf.int32) == labels
 
 
 def _compiles() -> bool:

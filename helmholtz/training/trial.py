@@ -17,7 +17,7 @@ import helmholtz
 from helmholtz.codecs import open_codec
 from helmholtz.errors import StorageError, TrainingError
 from helmholtz.manifest import LevelManifest, read_manifest
-from helmholtz.results import TrialResult, finished_result, progress_key, result_key
+from helmholtz.results import TrialResult, finished_result, pack_right, progress_key, result_key
 from helmholtz.stored import Model
 from helmholtz.training import convergence
 from helmholtz.trials import Trial
@@ -233,6 +233,7 @@ def _result(
         test_accuracy=fitted.test_accuracy,
         test_loss=fitted.test_loss if finite_loss else None,
         test_records=manifest.splits["test"].records,
+        test_right=None if fitted.test_right is None else pack_right(fitted.test_right),
         tested_at=tested_at,
         epochs_to_converge=epoch,
         converged=converged,

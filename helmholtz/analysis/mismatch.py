@@ -1,0 +1,126 @@
+"""Networks tested at levels that they weren't trained at, and whether inputs may stay uncompressed (`training.mismatch`).
+
+Each trained network is set against the one that matches the inputs it is tested on: trained at the level tested at, from the
+same seed. The question of practice is one of these pairs: trained at the recommended level, tested at `none`. It is tested as
+levels are, at the same margin and confidence. The level was chosen with the same trials, at which this test doesn't look
+again: the matched accuracies at the level are no part of the difference.
+
+Of these tests only the share of right answers is known, not which ones: intervals hold the luck of the seeds alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from helmholtz.analysis.estimate import Documented, Estimate, estimate
+from helmholtz.analysis.noninferiority import Comparison, compare
+from helmholtz.analysis.table import Row, Run
+from helmholtz.analysis.wording import level_name, original, points, signed
+from helmholtz.levels import NONE, Level, sort_key
+
+Accuracies = Mapping[tuple[Level, Level], Mapping[int, float]]
+"""(level trained at, level tested at) -> seed -> accuracy, 0..1."""
+
+
+class MismatchCell(Documented):
+    """Networks trained at one level and tested at one, the same or another."""
+
+    trained_at: Level
+    """Level of the training and validation data."""
+    tested_at: Level
+    """Level of the test data."""
+    accuracy: Estimate
+    """Test accuracy over seeds; a fraction."""
+    difference: Estimate | None
+    """From networks that match the inputs (trained at the level tested at), paired over seeds, a fraction: below 0 it is worse
+    not to have trained on such inputs. Null where both levels are the same."""
+
+
+class Mismatch(Documented):
+    """The matrix of one architecture, and whether its inputs may stay uncompressed."""
+
+    architecture: str
+    """Architecture that was trained at every level."""
+    cells: tuple[MismatchCell, ...]
+    """By level trained at, then level tested at, least compressed first; pairs without any result are left out."""
+    uncompressed: Comparison | None
+    """Trained at the recommended level, against trained at none, both tested at none. Null where no level is recommended, or
+    where it is about another architecture."""
+    sentence: str
+    """Whether inputs may stay uncompressed, in words; empty where `uncompressed` is null."""
+
+
+def mismatches(run: Run, table: Sequence[Row], architecture: str | None, level: Level | None) -> tuple[Mismatch, ...]:
+    """Of every architecture that was trained at every level; empty unless the experiment asked for it.
+
+    The question is answered for `architecture` at `level`, those of the recommendation.
+    """
+    if not run.experiment.training.mismatch:
+        return ()
+    return tuple(_mismatch(run, table, name, level if name == architecture else None) for name in run.experiment.architectures)
+
+
+def _mismatch(run: Run, table: Sequence[Row], architecture: str, level: Level | None) -> Mismatch:
+    mine = [row for row in table if row.architecture == architecture and row.status == "complete"]
+    accuracies: dict[tuple[Level, Level], dict[int, float]] = {}
+    for row in mine:
+        for tested_at, accuracy in row.tested_at.items():
+            accuracies.setdefault((row.level, tested_at), {})[row.seed] = accuracy
+    asked = None if level is None else _uncompressed(run, table, architecture, level, accuracies)
+    return Mismatch(
+        architecture=architecture,
+        cells=tuple(_cell(run, accuracies, *pair) for pair in sorted(accuracies, key=lambda pair: [*map(sort_key, pair)])),
+        uncompressed=asked,
+        sentence="" if asked is None else _sentence(run, asked),
+    )
+
+
+def _cell(run: Run, accuracies: Accuracies, trained_at: Level, tested_at: Level) -> MismatchCell:
+    confidence = run.experiment.analysis.confidence
+    differences = _differences(accuracies, trained_at, tested_at)
+    return MismatchCell(
+        trained_at=trained_at,
+        tested_at=tested_at,
+        accuracy=estimate(list(accuracies[trained_at, tested_at].values()), confidence),
+        difference=None if trained_at == tested_at else estimate(differences, confidence),
+    )
+
+
+def _differences(accuracies: Accuracies, trained_at: Level, tested_at: Level) -> list[float]:
+    """From the network trained at the level tested at, one a seed that has both."""
+    own, matched = (accuracies.get((level, tested_at), {}) for level in (trained_at, tested_at))
+    return [own[seed] - matched[seed] for seed in sorted(own.keys() & matched.keys())]
+
+
+def _uncompressed(run: Run, table: Sequence[Row], architecture: str, level: Level, accuracies: Accuracies) -> Comparison:
+    asked = run.experiment.analysis
+    differences = _differences(accuracies, level, NONE)
+    found = compare(level, differences, run.experiment.seeds - len(differences), asked.margin, asked.confidence)
+    for at in (level, NONE):
+        lost = sum((row.architecture, row.level, row.status) == (architecture, at, "diverged") for row in table)
+        if lost:
+            reason = f"{lost} of its {run.experiment.seeds} trials at {at} diverged, and the others alone would flatter it"
+            found = found.model_copy(update={"verdict": "untestable", "reason": reason})
+    return found
+
+
+def _sentence(run: Run, found: Comparison) -> str:
+    name, margin = level_name(run, found.level), points(run.experiment.analysis.margin)
+    files = original(run) if original(run).endswith("files") else f"{original(run)} files"
+    networks = f"networks trained on {name} and tested on {files}"
+    if found.difference is None or found.low is None or found.high is None or found.verdict == "untestable":
+        return f"Whether inputs need compression too can't be told of {networks}: {found.reason}."
+    evidence = (
+        f"against networks trained on {files} (difference {signed(found.difference)} points, "
+        f"{100 * run.experiment.analysis.confidence:.4g}% interval {signed(found.low)} to {signed(found.high)}, "
+        f"{found.pairs} seeds)"
+    )
+    if found.verdict == "non-inferior":
+        return f"Inputs need no compression: {networks} lose less than {margin} {evidence}."
+    if found.verdict == "inferior":
+        return f"Inputs need the same compression: {networks} lose more than {margin} {evidence}."
+    seeds = f" About {found.seeds_needed} seeds, in a new run, would tell." if found.seeds_needed else ""
+    return (
+        f"Compress inputs as well, to be safe: {networks} are neither shown to lose less than {margin} nor more, "
+        f"{evidence}.{seeds}"
+    )
