@@ -51,7 +51,7 @@ class TrialResult(Model):
     test_loss: float | None
     test_records: int
     test_right: str | None  # which of them it had right, in the order of the shards: `pack_right`
-    tested_at: dict[str, float] = Field(default_factory=dict)  # with `training.mismatch`: other level -> test accuracy there
+    right_at: dict[str, str] = Field(default_factory=dict)  # with `training.mismatch`: other level -> as test_right, there
     epochs_to_converge: int | None  # robust measure, see helmholtz.training.convergence
     converged: bool  # False: still rising when the budget ended, so epochs_to_converge is only a lower bound
     epochs_to_converge_reference: int | None  # the reference code's measure; None where it is undefined
@@ -70,6 +70,8 @@ class TrialResult(Model):
             right = int(unpack_right(self.test_right, self.test_records).sum())
             if abs(right - self.test_accuracy * self.test_records) > 0.01:
                 raise ValueError(f"test_right has {right} right answers, but test_accuracy is {self.test_accuracy}")
+        for packed in self.right_at.values():
+            unpack_right(packed, self.test_records)
         return self
 
 

@@ -13,7 +13,7 @@ from helmholtz.experiment import Experiment
 from helmholtz.levels import Level
 from helmholtz.manifest import LevelManifest, level_folder, read_manifest
 from helmholtz.report.publish import analyse
-from helmholtz.results import read_result, result_key
+from helmholtz.results import pack_right, read_result, result_key
 from helmholtz.shards import ShardWriter
 from helmholtz.sources.base import Split
 from helmholtz.stages import Plan
@@ -60,7 +60,12 @@ def answer_elsewhere(store: Store, run: Experiment, accuracy: Callable[[str, Lev
         if result is None or result.test_accuracy is None:
             continue
         found = {str(at): accuracy(trial.architecture, trial.level, at, trial.seed) for at in run.levels if at != trial.level}
-        changed = result.model_copy(update={"tested_at": {at: value for at, value in found.items() if value is not None}})
+        right = {
+            at: pack_right(synthetic.right_answers(trial, value, result.test_records))
+            for at, value in found.items()
+            if value is not None
+        }
+        changed = result.model_copy(update={"right_at": right})
         store.write_bytes(result_key(trial.id), changed.model_dump_json().encode())
 
 

@@ -61,13 +61,13 @@ def cell(table: list[dict[str, str]], column: str, architecture: str, level: Any
     return {int(row["seed"]): float(row[column]) for row in mine if row[column] != ""}
 
 
-def right(table: list[dict[str, str]], architecture: str, level: Any) -> dict[int, np.ndarray]:
+def right(table: list[dict[str, str]], architecture: str, level: Any, column: str = "test_right") -> dict[int, np.ndarray]:
     """0 or 1 for each test record, by seed; every record is a group of its own."""
     found = {}
     for row in table:
         if (row["architecture"], row["level"]) == (architecture, str(level)):
             assert row["test_groups"] == f"{TEST_RECORDS}*1"
-            bits = np.unpackbits(np.frombuffer(base64.b64decode(row["test_right"]), np.uint8))
+            bits = np.unpackbits(np.frombuffer(base64.b64decode(row[column]), np.uint8))
             found[int(row["seed"])] = bits[:TEST_RECORDS].astype(float)
     return found
 
@@ -115,8 +115,8 @@ def comparison(one: dict[int, np.ndarray], reference: dict[int, np.ndarray]) -> 
     verdict = "non-inferior" if mean - bound > -MARGIN else "inferior" if mean + bound < -MARGIN else "undecided"
     return {
         "pairs": n, "dropped": SEEDS - n, "difference": mean, "sd": sd, "lower_bound": mean - bound,
-        "bound_confidence": CONFIDENCE, "low": interval["low"], "high": interval["high"], "detectable": detected(n, sd, variance),
-        "test_set_sd": variance**0.5, "test_set_skew": skew, "verdict": verdict,
+        "bound_confidence": CONFIDENCE, "low": interval["low"], "high": interval["high"],
+        "detectable": detected(n, sd, variance), "test_set_sd": variance**0.5, "test_set_skew": skew, "verdict": verdict,
         "seeds_needed": next((k for k in range(2, 101) if detected(k, sd, variance) <= MARGIN), None),
     }  # fmt: skip
 
@@ -399,14 +399,15 @@ def test_mismatch(tmp_path: Path) -> None:
     (found,) = json.loads(store.read_bytes("report/report.json"))["mismatch"]
     expected = []
     for trained, tested in itertools.product(levels, levels):
-        here, matched = (cell(table, f"tested_at_{tested}", "A", level) for level in (trained, tested))
-        difference = None if trained == tested else mean_of([here[seed] - matched[seed] for seed in here])
-        expected.append({"accuracy": mean_of(list(here.values())), "difference": difference})
+        here, matched = (right(table, "A", level, f"right_at_{tested}") for level in (trained, tested))
+        shares = {seed: answers.mean() for seed, answers in here.items()}
+        assert cell(table, f"tested_at_{tested}", "A", trained) == pytest.approx(shares)
+        changed = less(here, matched)
+        difference = None if trained == tested else mean_of(changed.mean(1).tolist(), answers=changed)
+        all_answers = np.array(list(here.values()))
+        expected.append({"accuracy": mean_of(list(shares.values()), answers=all_answers), "difference": difference})
         expected[-1] |= {key: at if at == "none" else int(at) for key, at in (("trained_at", trained), ("tested_at", tested))}
     same(found["cells"], expected)
-    none = expected[levels.index("25") * len(levels)]["difference"]
-    bound = none["mean"] - stats.t.ppf(CONFIDENCE, SEEDS - 1) * none["sd"] / SEEDS**0.5
-    asked = found["uncompressed"]
-    assert (asked["level"], asked["pairs"], asked["verdict"]) == (25, SEEDS, "inferior")
-    ends = {"difference": none["mean"], "sd": none["sd"], "low": none["low"], "high": none["high"], "lower_bound": bound}
-    assert {key: asked[key] for key in ends} == pytest.approx(ends)
+    both = (right(table, "A", level, "right_at_none") for level in ("25", "none"))
+    same(found["uncompressed"], comparison(*both) | {"level": 25})
+    assert found["uncompressed"]["verdict"] == "inferior"

@@ -78,15 +78,12 @@ def _covariances(cells: Sequence[Answers]) -> tuple[Floats, Floats]:
     return whole - own, own
 
 
-def in_groups(right: NDArray[np.bool_], groups: Integers | None) -> tuple[Integers, NDArray[np.bool_]]:
-    """Sizes of the groups, and the answers with those of a group beside each other.
+def in_groups(right: NDArray[np.bool_], groups: Integers | None) -> NDArray[np.bool_]:
+    """The answers with those of a group side by side, group 0 first.
 
     `groups` has the number of each record's group; without it every record is a group of its own.
     """
-    if groups is None:
-        return np.ones(len(right), np.int64), right
-    order = np.argsort(groups, kind="stable")
-    return np.unique(groups, return_counts=True)[1], right[order]
+    return right if groups is None else right[np.argsort(groups, kind="stable")]
 
 
 def write_sizes(sizes: Iterable[int]) -> str:

@@ -4,22 +4,23 @@ Each trained network is set against the one that matches the inputs it is tested
 same seed. The question of practice is one of these pairs: trained at the recommended level, tested at `none`. It is tested as
 levels are, at the same margin and confidence. The level was chosen with the same trials, at which this test doesn't look
 again: the matched accuracies at the level are no part of the difference.
-
-Of these tests only the share of right answers is known, not which ones: intervals hold the luck of the seeds alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from helmholtz.analysis.answers import Answers, read_answers
 from helmholtz.analysis.estimate import Documented, Estimate, estimate
 from helmholtz.analysis.noninferiority import Comparison, compare
 from helmholtz.analysis.table import Row, Run
 from helmholtz.analysis.wording import level_name, original, points, signed
 from helmholtz.levels import NONE, Level, sort_key
 
-Accuracies = Mapping[tuple[Level, Level], Mapping[int, float]]
-"""(level trained at, level tested at) -> seed -> accuracy, 0..1."""
+Tested = Mapping[tuple[Level, Level], Answers]
+"""(level trained at, level tested at) -> right answers."""
 
 
 class MismatchCell(Documented):
@@ -61,41 +62,49 @@ def mismatches(run: Run, table: Sequence[Row], architecture: str | None, level: 
 
 
 def _mismatch(run: Run, table: Sequence[Row], architecture: str, level: Level | None) -> Mismatch:
-    mine = [row for row in table if row.architecture == architecture and row.status == "complete"]
-    accuracies: dict[tuple[Level, Level], dict[int, float]] = {}
-    for row in mine:
-        for tested_at, accuracy in row.tested_at.items():
-            accuracies.setdefault((row.level, tested_at), {})[row.seed] = accuracy
-    asked = None if level is None else _uncompressed(run, table, architecture, level, accuracies)
+    packed: dict[tuple[Level, Level], dict[int, str]] = {}
+    sizes = ""
+    for row in table:
+        if row.architecture == architecture and row.test_groups is not None:
+            sizes = row.test_groups
+            for tested_at, right in row.right_at.items():
+                packed.setdefault((row.level, tested_at), {})[row.seed] = right
+    tested = {pair: read_answers(by_seed, sizes) for pair, by_seed in packed.items()}
+    asked = None if level is None else _uncompressed(run, table, architecture, level, tested)
     return Mismatch(
         architecture=architecture,
-        cells=tuple(_cell(run, accuracies, *pair) for pair in sorted(accuracies, key=lambda pair: [*map(sort_key, pair)])),
+        cells=tuple(_cell(run, tested, *pair) for pair in sorted(tested, key=lambda pair: [*map(sort_key, pair)])),
         uncompressed=asked,
         sentence="" if asked is None else _sentence(run, asked),
     )
 
 
-def _cell(run: Run, accuracies: Accuracies, trained_at: Level, tested_at: Level) -> MismatchCell:
-    confidence = run.experiment.analysis.confidence
-    differences = _differences(accuracies, trained_at, tested_at)
+def _cell(run: Run, tested: Tested, trained_at: Level, tested_at: Level) -> MismatchCell:
+    own, difference = tested[trained_at, tested_at], _difference(tested, trained_at, tested_at)
     return MismatchCell(
         trained_at=trained_at,
         tested_at=tested_at,
-        accuracy=estimate(list(accuracies[trained_at, tested_at].values()), confidence),
-        difference=None if trained_at == tested_at else estimate(differences, confidence),
+        accuracy=_estimate(run, own),
+        difference=None if trained_at == tested_at else _estimate(run, difference),
     )
 
 
-def _differences(accuracies: Accuracies, trained_at: Level, tested_at: Level) -> list[float]:
-    """From the network trained at the level tested at, one a seed that has both."""
-    own, matched = (accuracies.get((level, tested_at), {}) for level in (trained_at, tested_at))
-    return [own[seed] - matched[seed] for seed in sorted(own.keys() & matched.keys())]
+def _estimate(run: Run, answers: Answers) -> Estimate:
+    return estimate(list(answers.accuracies().values()), run.experiment.analysis.confidence, answers.luck())
 
 
-def _uncompressed(run: Run, table: Sequence[Row], architecture: str, level: Level, accuracies: Accuracies) -> Comparison:
+def _difference(tested: Tested, trained_at: Level, tested_at: Level) -> Answers:
+    """From the networks trained at the level tested at, of the seeds that have both."""
+    own, matched = (tested.get((level, tested_at), Answers({}, np.ones(0))) for level in (trained_at, tested_at))
+    return own.less(matched)
+
+
+def _uncompressed(run: Run, table: Sequence[Row], architecture: str, level: Level, tested: Tested) -> Comparison:
     asked = run.experiment.analysis
-    differences = _differences(accuracies, level, NONE)
-    found = compare(level, differences, run.experiment.seeds - len(differences), asked.margin, asked.confidence)
+    difference = _difference(tested, level, NONE)
+    values = list(difference.accuracies().values())
+    dropped = run.experiment.seeds - len(values)
+    found = compare(level, values, dropped, asked.margin, asked.confidence, luck=difference.luck())
     for at in (level, NONE):
         lost = sum((row.architecture, row.level, row.status) == (architecture, at, "diverged") for row in table)
         if lost:

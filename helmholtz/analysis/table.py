@@ -11,6 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from helmholtz.analysis.answers import Integers, in_groups, write_sizes
 from helmholtz.codecs import open_codec
 from helmholtz.codecs.base import Codec
@@ -23,6 +26,8 @@ from helmholtz.refinement import Refinement
 from helmholtz.results import TrialResult, finished_result, pack_right, unpack_right
 from helmholtz.storage import Store
 from helmholtz.trials import Trial, trials
+
+BY_LEVEL = ("tested_at", "right_at")  # fields of a row that are one column a level
 
 READERS = 16  # threads: a bucket answers in tens of milliseconds, and there may be hundreds of results
 
@@ -49,7 +54,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One trial; the fields are the columns of curves.csv, `tested_at` one a level. None where there is no such value (yet)."""
+    """One trial; the fields are the columns of curves.csv, the last two one a level. None where there is no such value."""
 
     trial: str  # id
     status: Status
@@ -73,6 +78,7 @@ class Row:
     test_groups: str | None  # sizes of the groups of alike test records, in runs: see `analysis.answers.write_sizes`
     test_right: str | None  # which test records it had right, those of a group side by side: see `results.pack_right`
     tested_at: Mapping[Level, float]  # test accuracy by level tested at, its own included; empty without `training.mismatch`
+    right_at: Mapping[Level, str]  # likewise, as `test_right`
 
 
 def read_run(
@@ -122,7 +128,8 @@ def rows(run: Run) -> tuple[Row, ...]:
 
 def _row(run: Run, trial: Trial, result: TrialResult | None) -> Row:
     manifest = run.manifests.get(trial.level)
-    test_groups, test_right = (_answers(run, result) if result else None) or (None, None)
+    right_at = _right_at(run, result) if result else {}
+    several = len(right_at) > 1
     return Row(
         trial=trial.id,
         status=result.status if result else "missing",
@@ -143,24 +150,23 @@ def _row(run: Run, trial: Trial, result: TrialResult | None) -> Row:
         payload_bytes=manifest.payload_bytes if manifest else None,
         train_seconds=result.train_seconds if result else None,
         records_per_second=result.records_per_second if result else None,
-        test_groups=test_groups,
-        test_right=test_right,
-        tested_at=_tested_at(result) if result else {},
+        test_groups=_test_sizes(run, result.test_records) if result and right_at else None,
+        test_right=pack_right(right_at[trial.level]) if right_at else None,
+        tested_at={level: float(right.mean()) for level, right in right_at.items()} if several else {},
+        right_at={level: pack_right(right) for level, right in right_at.items()} if several else {},
     )
 
 
-def _tested_at(result: TrialResult) -> dict[Level, float]:
-    if result.test_accuracy is None or not result.tested_at:
-        return {}
-    return {result.level: result.test_accuracy} | {parse_level(level): at for level, at in result.tested_at.items()}
-
-
-def _answers(run: Run, result: TrialResult) -> tuple[str, str] | None:
-    """The columns test_groups and test_right."""
+def _right_at(run: Run, result: TrialResult) -> dict[Level, NDArray[np.bool_]]:
+    """Level tested at -> right answers, those of a group side by side; the trial's own level first, nothing if it diverged."""
     if result.test_right is None:
-        return None
-    sizes, right = in_groups(unpack_right(result.test_right, result.test_records), run.test_groups)
-    return write_sizes(sizes.tolist()), pack_right(right)
+        return {}
+    packed = {result.level: result.test_right} | {parse_level(level): found for level, found in result.right_at.items()}
+    return {level: in_groups(unpack_right(found, result.test_records), run.test_groups) for level, found in packed.items()}
+
+
+def _test_sizes(run: Run, records: int) -> str:
+    return write_sizes([1] * records if run.test_groups is None else np.bincount(run.test_groups).tolist())
 
 
 def leading_architecture(table: Sequence[Row], architectures: Sequence[str]) -> str:
@@ -183,13 +189,14 @@ def leading_architecture(table: Sequence[Row], architectures: Sequence[str]) -> 
 def curves_csv(table: Sequence[Row]) -> str:
     """The rows as CSV (RFC 4180, UTF-8, with a header); an empty cell where there is no value.
 
-    With `training.mismatch` the last columns are ``tested_at_none``, ``tested_at_75`` and so on.
+    With `training.mismatch` the last columns are ``tested_at_none``, ``tested_at_75`` and so on, then ``right_at_none`` ...
     """
     levels = sorted({level for row in table for level in row.tested_at}, key=sort_key)
-    names = [field.name for field in dataclasses.fields(Row) if field.name != "tested_at"]
+    names = [field.name for field in dataclasses.fields(Row) if field.name not in BY_LEVEL]
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow([*names, *(f"tested_at_{level}" for level in levels)])
+    writer.writerow([*names, *(f"{name}_{level}" for name in BY_LEVEL for level in levels)])
     for row in table:
-        writer.writerow([*(getattr(row, name) for name in names), *(row.tested_at.get(level) for level in levels)])
+        by_level = (getattr(row, name).get(level) for name in BY_LEVEL for level in levels)
+        writer.writerow([*(getattr(row, name) for name in names), *by_level])
     return text.getvalue()

@@ -96,9 +96,9 @@ def fit(
     return FitResult("complete", _curves(points), best_epoch, best_accuracy, test_loss, _share(right), right, seconds)
 
 
-def accuracy(model: Any, inputs: Inputs, records: Records) -> float:
-    """Share of `records` that `model`, with its present weights, classifies right."""
-    return _share(_evaluation(model, inputs)(records)[1])
+def right_answers(model: Any, inputs: Inputs, records: Records) -> np.ndarray:
+    """Which of `records` `model`, with its present weights, classifies right; bool [records]."""
+    return _evaluation(model, inputs)(records)[1]
 
 
 def _share(right: np.ndarray) -> float:

@@ -134,7 +134,7 @@ def _run(
 
     from helmholtz.training.architectures import build
     from helmholtz.training.data import load_test
-    from helmholtz.training.loop import accuracy, fit
+    from helmholtz.training.loop import fit, right_answers
 
     classes, precision = len(manifest.classes), trial.training.precision
     model = build(manifest.medium, trial.architecture, inputs.shape, classes, seed=trial.seed, precision=precision)
@@ -154,10 +154,11 @@ def _run(
         for path in folder.glob("*tfevents*"):
             store.upload(path, event_key(trial.id))
     reporter.finish()
-    tested_at = {}
+    right_at = {}
     if fitted.test_accuracy is not None:
-        tested_at = {str(other.level): accuracy(model, inputs, load_test(store, other, inputs)) for other in elsewhere}
-    result = _result(trial, manifest, model, fitted, tested_at, device)
+        for other in elsewhere:
+            right_at[str(other.level)] = pack_right(right_answers(model, inputs, load_test(store, other, inputs)))
+    result = _result(trial, manifest, model, fitted, right_at, device)
     store.write_bytes(result_key(trial.id), result.model_dump_json(indent=1).encode())
     return result
 
@@ -202,7 +203,7 @@ class _Reporter:
 
 
 def _result(
-    trial: Trial, manifest: LevelManifest, model: object, fitted: FitResult, tested_at: dict[str, float], device: str
+    trial: Trial, manifest: LevelManifest, model: object, fitted: FitResult, right_at: dict[str, str], device: str
 ) -> TrialResult:
     import keras
     import tensorflow as tf
@@ -234,7 +235,7 @@ def _result(
         test_loss=fitted.test_loss if finite_loss else None,
         test_records=manifest.splits["test"].records,
         test_right=None if fitted.test_right is None else pack_right(fitted.test_right),
-        tested_at=tested_at,
+        right_at=right_at,
         epochs_to_converge=epoch,
         converged=converged,
         epochs_to_converge_reference=convergence.reference(accuracy) if complete else None,
