@@ -21,15 +21,26 @@ if TYPE_CHECKING:
 
 
 _NO_PERMISSION = "no permission: grant this account read and write on the bucket"
+_EXPIRED = "credentials that are wrong or have expired: renew them (pods: their secret or service account)"
+_UNREACHABLE = "can't be reached: check AWS_ENDPOINT_URL or STORAGE_EMULATOR_HOST, if set, and the network"
 _FIXES = {
+    "403": _NO_PERMISSION,  # what S3 answers to a question after an object's size is a status without words
     "AccessDenied": _NO_PERMISSION,
     "CloudPathNotExistsError": "no such object",
+    "ConnectionError": _UNREACHABLE,
     "DefaultCredentialsError": "no credentials: run `gcloud auth application-default login`, or give the pod a service account",
+    "EndpointConnectionError": _UNREACHABLE,
+    "ExpiredToken": _EXPIRED,
     "Forbidden": _NO_PERMISSION,
+    "InvalidAccessKeyId": _EXPIRED,
     "NoCredentialsError": "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the pod a role",
     "NoSuchBucket": "no such bucket",
     "NoSuchKey": "no such object",
     "NotFound": "no such bucket or object",
+    "RefreshError": _EXPIRED,
+    "RetryError": _UNREACHABLE,
+    "SignatureDoesNotMatch": _EXPIRED,
+    "Unauthorized": _EXPIRED,
 }
 
 

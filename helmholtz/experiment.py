@@ -10,26 +10,19 @@ from __future__ import annotations
 import typing
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from helmholtz.cluster import Cluster, Resources
 from helmholtz.levels import NONE, Level, parse_level, sort_key
+from helmholtz.section import Section, Whole
 
 T = TypeVar("T")
-
-
-def _whole(value: object) -> object:
-    if isinstance(value, (bool, str)):
-        raise ValueError(f"{value!r} is not a whole number")
-    return value
 
 
 def _quoted(value: object) -> object:
     if isinstance(value, int):  # YAML takes 4:4:4 for a number to the base of 60
         raise ValueError('it must be in quotes, as "4:4:4"; without them YAML makes a number of it')
     return value
-
-
-Whole = Annotated[int, BeforeValidator(_whole)]
 
 
 def _unique(values: tuple[T, ...]) -> tuple[T, ...]:
@@ -72,12 +65,6 @@ _TAKEN_BY: dict[str, frozenset[str]] = {
 # What the reference trains with, where it isn't what `Training` says: Adadelta as Keras had it, batches of 50, no augmentation.
 _AUDIO_TRAINING = {"optimizer": "adadelta", "batch_size": 50, "augment": False, "input_size": None}
 _ADADELTA = {"learning_rate": 1.0, "momentum": 0.0, "decay": 0.0}
-
-
-class Section(BaseModel):
-    """Base of all sections: unknown keys are errors, and values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Dataset(Section):
@@ -180,15 +167,6 @@ class Beam(Section):
     options: tuple[str, ...] = ()  # further Beam pipeline options, e.g. "--region=europe-west4"
 
 
-class Resources(Section):
-    """What a trial asks of the cluster; not used on a laptop."""
-
-    cpu: str = "2"
-    memory: str = "8G"
-    gpus: Whole = Field(0, ge=0)
-    gpu_type: str = "nvidia.com/gpu"
-
-
 class Prices(Section):
     """What time and space cost. For the report alone: nothing that is trained or written depends on it."""
 
@@ -215,7 +193,8 @@ class Experiment(Section):
     analysis: Analysis = Analysis()
     prices: Prices = Prices()
     beam: Beam = Beam()
-    resources: Resources = Resources()
+    resources: Resources = Resources()  # of a train task, on a cluster
+    cluster: Cluster = Cluster()
 
     @model_validator(mode="before")
     @classmethod

@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from helmholtz.errors import HelmholtzError, StorageError
+from helmholtz.attempts import ERROR, attempt, forget_attempts, lacking_sentence
+from helmholtz.errors import HelmholtzError, StorageError, TrainingError
 from helmholtz.experiment import Experiment
 from helmholtz.experiment_file import parse_experiment
 from helmholtz.levels import parse_level
 from helmholtz.refinement import Refinement, read_refinement
-from helmholtz.results import finished_result, progress_key
+from helmholtz.results import finished_result, progress_key, result_key
 from helmholtz.storage import Store, open_store
 from helmholtz.stored import Model, read_model
 from helmholtz.trials import Trial, trials
-
-ERROR = "helmholtz: error: "  # starts the line that says why a stage failed; always its last
 
 # Pipeline parameters that override a key of the experiment, where they aren't empty or 0.
 PARAMETERS = {
@@ -58,7 +58,9 @@ class Plan(Model):
 
 
 def _hash(experiment: Experiment) -> str:
-    return hashlib.sha256(experiment.to_json().encode()).hexdigest()[:16]
+    """Of all that a plan depends on: not of where the run's pods are, which may change between two attempts."""
+    content = experiment.model_dump(mode="json", exclude={"resources", "cluster"})
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def plan_key(experiment: Experiment) -> str:
@@ -190,35 +192,59 @@ def _cells(store: Store, plan_id: str, lacking: Sequence[Trial]) -> list[dict[st
         if store.exists(progress_key(trial.id)):  # of a run that was stopped: the trial starts again
             store.write_bytes(progress_key(trial.id), b'{"epoch": 0}')
     cells = dict.fromkeys((trial.architecture, str(trial.level)) for trial in lacking)
+    for architecture, level in cells:
+        forget_attempts(store, plan_id, architecture, level)
     return [{"plan": plan_id, "architecture": architecture, "level": level} for architecture, level in cells]
 
 
-def train(root: str, plan_id: str, architecture: str, level: str) -> None:
-    """Trains one architecture at one level, all seeds."""
-    from helmholtz.training.trial import run_cell
-
+def train(root: str, plan_id: str, architecture: str, level: str, attempts: int = 1) -> None:
+    """Trains one architecture at one level, all seeds. A cell that fails `attempts` times is left to `analyse` to tell of."""
     store = open_store(root)
     planned = read_plan(store, plan_id)
     threads = int(os.environ.get("HELMHOLTZ_THREADS", 0)) or None
-    for result in run_cell(store, planned.experiment, planned.dataset, architecture, parse_level(level), threads=threads):
-        accuracy = "no accuracy" if result.test_accuracy is None else f"test accuracy {result.test_accuracy:.4f}"
-        print(f"trial {result.trial}: {result.status}, {accuracy}")
+
+    def train_seeds() -> None:
+        from helmholtz.training.trial import run_cell
+
+        for result in run_cell(store, planned.experiment, planned.dataset, architecture, parse_level(level), threads=threads):
+            accuracy = "no accuracy" if result.test_accuracy is None else f"test accuracy {result.test_accuracy:.4f}"
+            print(f"trial {result.trial}: {result.status}, {accuracy}")
+
+    attempt(store, (plan_id, architecture, level), attempts, train_seeds)
 
 
 def analyse(root: str, plan_id: str) -> dict[str, float]:
-    """Analyses what trials there are. Returns headline metrics for the Kubeflow UI."""
+    """Analyses what trials there are. Returns headline metrics for the Kubeflow UI.
+
+    Raises TrainingError, after writing the analysis, where trials lack a result: the run isn't what was asked for.
+    """
+    from helmholtz.codecs import open_codec
     from helmholtz.report.publish import analyse as analyse_run
 
     store = open_store(root)
     planned = read_plan(store, plan_id)
     report = analyse_run(store, planned.experiment, planned.dataset)
     print(report.recommendation.sentence)
+    refinement = find_refinement(store, planned)
+    wanted = trials(
+        refinement.extend(planned.experiment) if refinement else planned.experiment,
+        planned.dataset,
+        open_codec(planned.experiment).identity,
+    )
+    finished = set(store.list("trials"))
+    lacking = [trial for trial in wanted if result_key(trial.id) not in finished]
+    if lacking:
+        raise TrainingError(lacking_sentence(store, plan_id, lacking, len(wanted)))
     return report.metrics()
 
 
-def publish(root: str, experiment: Experiment) -> tuple[str, str]:
-    """Publishes the report and TensorBoard logs of what there is. Returns the HTML page and the recommendation."""
+def publish(root: str, experiment: Experiment) -> tuple[str, str, str]:
+    """Publishes the report and TensorBoard logs of what there is.
+
+    Returns the HTML page, the recommendation, and the table of trials as Markdown.
+    """
     from helmholtz.report.publish import publish as publish_run
+    from helmholtz.report.trial_table import trial_table
 
     store = open_store(root)
     planned = find_plan(store, experiment)
@@ -226,6 +252,8 @@ def publish(root: str, experiment: Experiment) -> tuple[str, str]:
         return (
             "<p>The plan stage did not finish: there is nothing to report.</p>",
             "Nothing to report: the plan stage did not finish.",
+            "",
         )
     report = publish_run(store, experiment, planned.dataset, only_if_changed=True)
-    return store.read_bytes("report/report.html").decode(), report.recommendation.sentence
+    table = trial_table(store.read_bytes("report/curves.csv").decode())
+    return store.read_bytes("report/report.html").decode(), report.recommendation.sentence, table

@@ -1,91 +1,97 @@
-"""Sends the pipeline to a Kubeflow Pipelines host through the kfp client, with its errors as sentences."""
+"""Sends the pipeline to a Kubeflow Pipelines host: a version of it named by its content, and a run from that version."""
 
 from __future__ import annotations
 
-import contextlib
-import io
+import json
 import tempfile
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import kfp
+import kfp_server_api  # type: ignore[import-untyped]  # has no types
 from kfp import dsl
 
-from helmholtz.errors import HelmholtzError
+from helmholtz import __version__
 from helmholtz.experiment import Experiment
+from helmholtz_pipelines.host import Access, connect, explained, is_refusal, known
 from helmholtz_pipelines.sweep import compile_to
+
+PIPELINE = "helmholtz"
 
 
 @dataclass(frozen=True, slots=True)
 class SubmittedRun:
-    """A run on the host."""
+    """A run on the host, made from a version of the pipeline that is kept there for reruns."""
 
     id: str
     url: str
+    version: str  # name of the pipeline's version
+    uploaded: bool  # False: that version was there already
 
 
 def submit(
     pipeline: dsl.graph_component.GraphComponent,
     experiment: Experiment,
     *,
-    host: str,
+    access: Access,
     root: str,
-    namespace: str | None = None,
+    service_account: str | None = None,
 ) -> SubmittedRun:
-    """Creates a run of `pipeline` on `host`, in the Kubeflow experiment of the experiment's name.
+    """Creates a run of `pipeline`, in the Kubeflow experiment of the experiment's name.
 
     Raises HelmholtzError, with the likely fix, when the host can't be reached or refuses.
     """
+    client = connect(access)
+    with explained(access):
+        pipeline_id = _pipeline(client, access.namespace)
+        version_id, version, uploaded = _version(client, pipeline_id, pipeline)
+        group = client.create_experiment(experiment.name, experiment.description or None, access.namespace)
+        run = client.run_pipeline(
+            known(group.experiment_id),
+            f"helmholtz {experiment.name}",
+            params={"root": root, "experiment": experiment.to_json()},
+            pipeline_id=pipeline_id,
+            version_id=version_id,
+            service_account=service_account,
+        )
+        run_id = known(run.run_id)
+    return SubmittedRun(run_id, f"{access.ui}/#/runs/details/{run_id}", version, uploaded)
+
+
+def _named(name: str) -> str:
+    return json.dumps({"predicates": [{"operation": "EQUALS", "key": "display_name", "string_value": name}]})
+
+
+def _find_pipeline(client: kfp.Client, namespace: str | None) -> str | None:
+    found = client.list_pipelines(filter=_named(PIPELINE), namespace=namespace).pipelines
+    return found[0].pipeline_id if found else None
+
+
+def _pipeline(client: kfp.Client, namespace: str | None) -> str:
+    """The pipeline's id on the host; made there if need be."""
+    found = _find_pipeline(client, namespace)
+    if found:
+        return found
+    wanted = kfp_server_api.V2beta1Pipeline(display_name=PIPELINE, name=PIPELINE, namespace=namespace)
     try:
-        # The client prints links of its own, and warns of hosts older than any that is still in use.
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore"):
-            client = _Client(host=host, namespace=namespace or "kubeflow")
-            run = _create(client, pipeline, experiment, root, namespace)
-    except Exception as error:
-        raise HelmholtzError(f"{host}: {_sentence(error)}") from error
-    return SubmittedRun(run.run_id, f"{host.rstrip('/')}/#/runs/details/{run.run_id}")
+        made: Any = client._pipelines_api.pipeline_service_create_pipeline(pipeline=wanted)
+    except kfp_server_api.ApiException as error:
+        found = _find_pipeline(client, namespace) if is_refusal(error, 409) else None  # made by another in the meantime
+        if not found:
+            raise
+        return found
+    made_id: str = known(made.pipeline_id)
+    return made_id
 
 
-class _Client(kfp.Client):  # type: ignore[misc]  # kfp has no types
-    def get_kfp_healthz(self, sleep_duration: int = 5) -> Any:  # noqa: ARG002  # as in kfp
-        """Asks once: kfp's own tries five times over 25 seconds, logs five tracebacks, and then hides the reason."""
-        return self._healthz_api.healthz_service_get_healthz()
-
-
-def _create(
-    client: kfp.Client,
-    pipeline: dsl.graph_component.GraphComponent,
-    experiment: Experiment,
-    root: str,
-    namespace: str | None,
-) -> Any:
+def _version(client: kfp.Client, pipeline_id: str, pipeline: dsl.graph_component.GraphComponent) -> tuple[str, str, bool]:
+    """Id and name of the version that holds just this pipeline, and whether it had to be uploaded."""
     with tempfile.TemporaryDirectory(prefix="helmholtz-") as folder:
         package = Path(folder, "helmholtz.yaml")
-        compile_to(package, pipeline)
-        return client.create_run_from_pipeline_package(
-            str(package),
-            arguments={"root": root, "experiment": experiment.to_json()},
-            run_name=f"helmholtz {experiment.name}",
-            experiment_name=experiment.name,
-            namespace=namespace,
-            enable_caching=False,
-        )
-
-
-def _sentence(error: Exception) -> str:
-    status = getattr(error, "status", None)
-    if status in (401, 403):
-        return f"refused ({status}): log in again, or ask for permission to create runs in this namespace"
-    if status == 404:
-        return "no Kubeflow Pipelines API here (404): give the address of the ml-pipeline service or its UI"
-    if status is not None:
-        reason = getattr(error, "reason", "")
-        return f"answered {status} {reason}"
-    if "Max retries" in str(error) or isinstance(error, (ConnectionError, OSError)):
-        return (
-            "can't be reached: check the address, or forward the port with "
-            "`kubectl port-forward svc/ml-pipeline-ui 8080:80 -n kubeflow`"
-        )
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no detail'}"
+        name = f"{PIPELINE}-{__version__}-{compile_to(package, pipeline)[:12]}"
+        found = client.list_pipeline_versions(pipeline_id, filter=_named(name)).pipeline_versions
+        if found:
+            return known(found[0].pipeline_version_id), name, False
+        made = client.upload_pipeline_version(str(package), name, pipeline_id=pipeline_id)
+    return known(made.pipeline_version_id), name, True

@@ -1,23 +1,39 @@
 """The one pipeline: plan, compress, a flat loop of train, rounds of refinement, analyse, and publish whatever happens.
 
 Parameters are few, flat and primitive, so that a rerun from the Kubeflow UI with a changed level list or margin just works:
-an empty string or 0 means "as the experiment says". What can't be a parameter (images, parallelism, resources' units,
-the rounds of refinement, which are unrolled) is an argument of `build`.
+an empty string or 0 means "as the experiment says". What can't be a parameter (images, parallelism, what pods ask for, the
+rounds of refinement, which are unrolled) is an argument of `build`.
 """
 
 # No `from __future__ import annotations`: kfp reads the annotations as they are.
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 from kfp import compiler, dsl
 
 from helmholtz import __version__
-from helmholtz.experiment import Resources
+from helmholtz.cluster import Cluster, Resources
+from helmholtz.experiment import Experiment
 from helmholtz_components import analyse, compress, plan, publish, refine, train
+from helmholtz_pipelines import pods
 
 CPU_IMAGE = f"helmholtz-cpu:{__version__}"
 GPU_IMAGE = f"helmholtz-gpu:{__version__}"
+
+
+def build_for_cluster(experiment: Experiment) -> dsl.graph_component.GraphComponent:
+    """The pipeline as `experiment` says it runs on a cluster: its images, pods, parallelism and rounds of refinement."""
+    cluster = experiment.cluster
+    return build(
+        cluster.cpu_image or CPU_IMAGE,
+        cluster.gpu_image or GPU_IMAGE,
+        cluster.parallelism,
+        experiment.resources,
+        experiment.refine.rounds,
+        cluster,
+    )
 
 
 def build(
@@ -26,22 +42,36 @@ def build(
     parallelism: int = 8,
     resources: Resources | None = None,
     rounds: int = 0,
+    cluster: Cluster | None = None,
 ) -> dsl.graph_component.GraphComponent:
-    """The pipeline, with its stages in the given images, at most `parallelism` train tasks at once, each with `resources`.
+    """The pipeline, with its stages in the given images, at most `parallelism` train tasks at once.
 
-    It refines in at most `rounds`; an experiment that asks for more goes on with them when it is run again.
+    It refines in at most `rounds`; an experiment that asks for more goes on with them when it is run again. Without a
+    `cluster` nothing is asked of pods, and each cell is tried once.
     """
     plan_stage, compress_stage, refine_stage, analyse_stage, publish_stage = (
         stage.build(cpu_image) for stage in (plan, compress, refine, analyse, publish)
     )
     train_stage = train.build(gpu_image)
+    resources = resources or Resources()
+    attempts = resources.retries + 1 if cluster else 1
+
+    def placed(task: dsl.PipelineTask, *, again: bool = True) -> dsl.PipelineTask:
+        # The run root knows what is finished, and data change under a path: kfp's cache, which knows neither, stays out.
+        task.set_caching_options(False)
+        if cluster:
+            pods.request_stage(task, cluster)
+            if again and cluster.retries:
+                pods.retry(task, cluster.retries, resources.backoff)
+        return task
 
     def train_cells(root: Any, asking: dsl.PipelineTask) -> dsl.PipelineTask:
         # kfp.local (2.17) loops only over the single output of a task, and hands the loop's item to any input inside the
         # loop that is another task's output: so a cell names its plan, and nothing else goes in but the root.
         with dsl.ParallelFor(asking.output, parallelism=parallelism) as cell:
-            trained = train_stage(root=root, cell=cell).set_caching_options(False)
-            _request(trained, resources or Resources())
+            trained = train_stage(root=root, cell=cell, attempts=attempts).set_caching_options(False)
+            if cluster:
+                pods.request_train(trained, resources, cluster)
         return trained
 
     @dsl.pipeline(name="helmholtz", description="How much of this data set is noise? Compress, train at every level, compare.")
@@ -71,25 +101,21 @@ def build(
             "margin": margin,
             "confidence": confidence,
         }
-        with dsl.ExitHandler(publish_stage(**request).set_caching_options(False)):
-            # The run root knows what is finished, and data change under a path: kfp's cache, which knows neither, stays out.
-            planned = plan_stage(**request).set_caching_options(False)
-            compressed = compress_stage(root=root, plan=planned.output).set_caching_options(False)
+        # Only the exit handler's task ignores failures upstream. `ignore_upstream_failure()` on another, with two tasks
+        # upstream, starts on Argo as soon as one of them ends; newer backends run it as a hook of each.
+        with dsl.ExitHandler(placed(publish_stage(**request), again=False)):
+            planned = placed(plan_stage(**request))
+            compressed = placed(compress_stage(root=root, plan=planned.output))
             trained = train_cells(root, compressed)
             for _ in range(rounds):
-                refined = refine_stage(root=root, plan=planned.output).after(trained).set_caching_options(False)
+                refined = placed(refine_stage(root=root, plan=planned.output).after(trained))
                 trained = train_cells(root, refined)
-            analyse_stage(root=root, plan=planned.output).after(trained).set_caching_options(False)
+            placed(analyse_stage(root=root, plan=planned.output).after(trained))
 
     return helmholtz
 
 
-def _request(task: dsl.PipelineTask, resources: Resources) -> None:
-    task.set_cpu_limit(resources.cpu).set_memory_limit(resources.memory)
-    if resources.gpus:
-        task.set_accelerator_type(resources.gpu_type).set_accelerator_limit(resources.gpus)
-
-
-def compile_to(path: Path, pipeline: dsl.graph_component.GraphComponent) -> None:
-    """Writes the pipeline's IR YAML to `path`."""
+def compile_to(path: Path, pipeline: dsl.graph_component.GraphComponent) -> str:
+    """Writes the pipeline's IR YAML to `path`. Returns the SHA-256 (hexadecimal) of what it wrote."""
     compiler.Compiler().compile(pipeline, str(path))
+    return hashlib.sha256(path.read_bytes()).hexdigest()

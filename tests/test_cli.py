@@ -120,7 +120,11 @@ def test_a_shown_experiment_is_a_valid_experiment(tmp_path: Path) -> None:
         (["report", "/nowhere"], 1, "no run here"),
         (["report", "ftp://host/root"], 1, "can't store to ftp://"),
         (["submit", "quickstart", "--host", "http://localhost:1", "--root", "relative"], 2, "pods can't see a relative path"),
-        (["submit", "quickstart", "--host", "http://localhost:1", "--root", "gs://b/r"], 1, "can't be reached"),
+        (
+            ["submit", "quickstart", "--host", "http://localhost:1", "--root", "gs://b/r"],
+            2,
+            "--cpu-image and --gpu-image: missing",
+        ),
     ],
 )
 def test_errors_are_one_sentence_and_a_status(arguments: list[str], status: int, says: str) -> None:

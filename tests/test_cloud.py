@@ -141,3 +141,39 @@ def test_cifar10_in_a_bucket(root: str, tmp_path: Path) -> None:
     pixels = source.load("test_batch.bin#3")
     assert {record.split for record in listed} <= {"train", "test"}
     assert np.array_equal(np.asarray(pixels), records[3, 1:].reshape(3, 32, 32).transpose(1, 2, 0))
+
+
+class RefreshError(Exception):
+    """As google-auth names a token that can't be renewed."""
+
+
+class EndpointConnectionError(Exception):
+    """As boto3 names a store that doesn't answer."""
+
+
+class ClientError(Exception):
+    """As boto3 has it: one class for all, with the store's own code inside."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(f"An error occurred ({code})")
+        self.response = {"Error": {"Code": code}}
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (ClientError("403"), "no permission: grant this account read and write on the bucket"),
+        (ClientError("AccessDenied"), "no permission"),
+        (ClientError("NoSuchBucket"), "no such bucket"),
+        (ClientError("ExpiredToken"), "have expired"),
+        (ClientError("SignatureDoesNotMatch"), "credentials that are wrong"),
+        (RefreshError("invalid_grant"), "have expired"),
+        (EndpointConnectionError("http://seaweedfs.kubeflow:9000"), "AWS_ENDPOINT_URL"),
+    ],
+)
+def test_what_a_store_refuses_is_one_sentence_with_the_fix(error: Exception, says: str) -> None:
+    from helmholtz.cloud import explained
+
+    with pytest.raises(StorageError, match=says) as raised, explained("s3://bucket/key"):
+        raise error
+    assert str(raised.value).startswith("s3://bucket/key: ")

@@ -21,6 +21,7 @@ def build(image: str) -> dsl.base_component.BaseComponent:
         confidence: float,
         page: dsl.Output[dsl.HTML],
         summary: dsl.Output[dsl.Markdown],
+        trials: dsl.Output[dsl.Markdown],
     ) -> None:
         """Publishes the HTML report, figures and TensorBoard logs below the run root."""
         from pathlib import Path
@@ -40,8 +41,9 @@ def build(image: str) -> dsl.base_component.BaseComponent:
                 margin=margin,
                 confidence=confidence,
             )
-            html, sentence = stages.publish(root, resolved)
+            html, sentence, table = stages.publish(root, resolved)
         Path(page.path).write_text(html, encoding="utf-8")
         Path(summary.path).write_text(sentence + "\n", encoding="utf-8")
+        Path(trials.path).write_text(table, encoding="utf-8")
 
     return publish

@@ -7,11 +7,11 @@ def build(image: str) -> dsl.base_component.BaseComponent:
     """The component, running in `image`."""
 
     @dsl.component(base_image=image, install_kfp_package=False)
-    def train(root: str, cell: dict) -> None:
+    def train(root: str, cell: dict, attempts: int = 1) -> None:
         """Trains one architecture at one level, all seeds; `cell` names the plan, the architecture and the level."""
         from helmholtz import stages
 
         with stages.explained():
-            stages.train(root, cell["plan"], cell["architecture"], cell["level"])
+            stages.train(root, cell["plan"], cell["architecture"], cell["level"], attempts)
 
     return train

@@ -16,8 +16,11 @@ from helmholtz.errors import ExperimentError, HelmholtzError
 COMMANDS = {
     "run": "Run an experiment on this machine, to its report.",
     "submit": "Send an experiment to a Kubeflow Pipelines host.",
+    "status": "Say how far a run on a host is, and what is wrong with it.",
+    "logs": "Say why a run's task failed, or print its log.",
     "plan": "Say what an experiment would do: trials, bytes, time. Runs nothing.",
     "report": "Rebuild the report from what a run root holds.",
+    "export": "Copy a level's shards out of a run root, as a data set to train on.",
     "compile": "Write the pipeline as Kubeflow IR YAML.",
     "bits": "Say how many bits per sample a codec's level leaves.",
     "experiments": "List the bundled experiments, or show one.",

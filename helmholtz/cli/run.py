@@ -12,11 +12,11 @@ from pathlib import Path
 
 import click
 
+from helmholtz.attempts import ERROR
 from helmholtz.cli.options import default_root, experiment_options, json_option, load, root_option
 from helmholtz.errors import HelmholtzError
 from helmholtz.experiment import Experiment
 from helmholtz.progress import Progress, count_reused, finished_pieces, read_progress
-from helmholtz.stages import ERROR
 from helmholtz.storage import Store, is_remote, open_store
 
 

@@ -2,61 +2,114 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import click
 
+from helmholtz.cli.access import access, access_options
+from helmholtz.cli.checkout_images import checkout_images
 from helmholtz.cli.options import experiment_options, json_option, load
 from helmholtz.errors import ExperimentError
+from helmholtz.experiment import Experiment
 from helmholtz.storage import is_remote
 
 
 @click.command(name="submit")
 @experiment_options
+@access_options
 @click.option(
-    "--host",
+    "--root",
     required=True,
-    envvar="KFP_HOST",
-    metavar="URL",
-    help="Kubeflow Pipelines API, e.g. http://localhost:8080.  [env: KFP_HOST]",
+    metavar="ROOT",
+    help="Run root that the pods can write: gs://, s3://, or a path on cluster.volumes.",
 )
+@click.option("--cpu-image", metavar="IMAGE", help="Image of all stages but train: cluster.cpu_image.")
+@click.option("--gpu-image", metavar="IMAGE", help="Image of the train stage: cluster.gpu_image.")
 @click.option(
-    "--root", required=True, metavar="ROOT", help="Run root that the pods can write: gs://, s3://, or a mounted path."
+    "--registry", metavar="REGISTRY", help="Both images, as this checkout's `images/build.py push --registry` names them."
 )
-@click.option("--namespace", help="Kubernetes namespace, where the host serves several users.")
-@click.option("--cpu-image", help="Image of the plan, compress, analyse and publish stages.")
-@click.option("--gpu-image", help="Image of the train stage.")
-@click.option("--parallelism", type=click.IntRange(min=1), default=8, show_default=True, help="Train tasks at once.")
+@click.option("--parallelism", type=click.IntRange(1, 1000), metavar="N", help="Train tasks at once: cluster.parallelism.")
+@click.option("--service-account", metavar="NAME", help="What the pods run as: cluster.service_account.")
+@click.option("--wait", is_flag=True, help="Stay until the run has ended; status 0 only if all went well.")
+@click.option(
+    "--report", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="With --wait: write the HTML report here."
+)
+@click.option("--poll", type=click.FloatRange(min=0), default=10.0, show_default=True, help="Seconds between two looks.")
 @json_option
 def command(
     experiment: str,
     overrides: tuple[str, ...],
     host: str,
-    root: str,
     namespace: str | None,
+    token_env: str | None,
+    ca_cert: str | None,
+    root: str,
     cpu_image: str | None,
     gpu_image: str | None,
-    parallelism: int,
+    registry: str | None,
+    parallelism: int | None,
+    service_account: str | None,
+    wait: bool,
+    report: Path | None,
+    poll: float,
     as_json: bool,
 ) -> None:
     """Send an experiment to a Kubeflow Pipelines host, and print the link to its run.
 
-    The dataset path must be one that the pods can read (gs://, s3://, or mounted in them).
+    The pipeline is uploaded once, as a version named by its content, so that it can be run again in the UI with other
+    parameters. The dataset path must be one that the pods can read (gs://, s3://, or on cluster.volumes).
 
     \b
     Example:
       helmholtz submit cifar10-jpeg --host http://localhost:8080 --root gs://bucket/runs/cifar10 \\
-        --set dataset.path=gs://bucket/cifar-10-batches-bin
+        --set dataset.path=gs://bucket/cifar-10-batches-bin \\
+        --cpu-image registry/helmholtz-cpu:TAG --gpu-image registry/helmholtz-gpu:TAG --wait --report report.html
     """
-    import json
+    given = {"cpu_image": cpu_image, "gpu_image": gpu_image, "parallelism": parallelism, "service_account": service_account}
+    chosen = {key: value for key, value in given.items() if value is not None}
+    named = checkout_images(registry) if registry else {}
+    more = tuple(f"cluster.{key}={json.dumps(value)}" for key, value in (named | chosen).items())
+    resolved = load(experiment, (*overrides, *more))
+    _check(resolved, root)
+    if report and not wait:
+        raise ExperimentError("--report: only with --wait, since the report is there at the end")
 
     from helmholtz_pipelines.submit import submit
-    from helmholtz_pipelines.sweep import CPU_IMAGE, GPU_IMAGE, build
+    from helmholtz_pipelines.sweep import build_for_cluster
 
-    resolved = load(experiment, overrides)
-    if not is_remote(root) and not root.startswith("/"):
-        raise ExperimentError(f"--root {root}: pods can't see a relative path; use gs://, s3:// or an absolute, mounted path")
-    pipeline = build(cpu_image or CPU_IMAGE, gpu_image or GPU_IMAGE, parallelism, resolved.resources, resolved.refine.rounds)
-    run = submit(pipeline, resolved, host=host, root=root, namespace=namespace)
-    if as_json:
-        click.echo(json.dumps({"run_id": run.id, "url": run.url, "root": root}, indent=2))
-    else:
+    where = access(host, namespace, token_env, ca_cert)
+    pipeline = build_for_cluster(resolved)
+    run = submit(pipeline, resolved, access=where, root=root, service_account=resolved.cluster.service_account)
+    facts = {"run_id": run.id, "url": run.url, "root": root, "pipeline_version": run.version}
+    if as_json and not wait:
+        click.echo(json.dumps(facts, indent=2))
+    if not as_json:
         click.echo(f"submitted: {run.url}\nThe report will be at {root}/report/report.html")
+    if wait:
+        from helmholtz.cli.wait import wait_for
+
+        outcome = wait_for(where, run.id, resolved, root, report, poll, quiet=as_json)
+        if as_json:
+            click.echo(json.dumps({**facts, **outcome}, indent=2))
+
+
+def _check(experiment: Experiment, root: str) -> None:
+    """Raises ExperimentError for what can only fail on the cluster, later and in many pods."""
+    cluster = experiment.cluster
+    for name, path in (("--root", root), ("dataset.path", experiment.dataset.path)):
+        if path is None or is_remote(path):
+            continue
+        if not path.startswith("/"):
+            raise ExperimentError(f"{name} {path}: pods can't see a relative path; use gs://, s3:// or one on cluster.volumes")
+        if not cluster.holds(path):
+            raise ExperimentError(
+                f"{name} {path}: on none of the pods' volumes; use gs:// or s3://, or mount a claim that holds it: "
+                "--set 'cluster.volumes=[{claim: NAME, path: /mnt/runs}]'"
+            )
+    missing = [f"--{key.replace('_', '-')}" for key in ("cpu_image", "gpu_image") if getattr(cluster, key) is None]
+    if missing:
+        raise ExperimentError(
+            f"{' and '.join(missing)}: missing; build and push the images (images/README.md), then give --registry, or name "
+            "them here or in the experiment's cluster section"
+        )

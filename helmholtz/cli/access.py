@@ -1,0 +1,49 @@
+"""Options that name a Kubeflow Pipelines host and let one in, shared by the commands that talk to it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from helmholtz.errors import ExperimentError
+
+if TYPE_CHECKING:
+    from helmholtz_pipelines.host import Access
+
+F = TypeVar("F", bound=Callable[..., Any])
+TOKEN = "KFP_TOKEN"  # noqa: S105  # a variable's name
+
+
+def access_options(function: F) -> F:
+    """--host, --namespace, --token-env and --ca-cert."""
+    for option in (
+        click.option(
+            "--ca-cert", metavar="FILE", help="Certificates to trust, for an https host with an authority of its own."
+        ),
+        click.option(
+            "--token-env", metavar="NAME", help=f"Environment variable that holds a bearer token.  [default: {TOKEN}, if set]"
+        ),
+        click.option("--namespace", metavar="NAME", help="Kubernetes namespace, where the host serves several users."),
+        click.option(
+            "--host",
+            required=True,
+            envvar=["KFP_HOST", "KF_PIPELINES_ENDPOINT"],
+            metavar="URL",
+            help="Kubeflow Pipelines API or UI, e.g. http://localhost:8080.  [env: KFP_HOST, KF_PIPELINES_ENDPOINT]",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def access(host: str, namespace: str | None, token_env: str | None, ca_cert: str | None) -> Access:
+    """What the options say, with the token out of the environment. Raises ExperimentError where that has none."""
+    from helmholtz_pipelines.host import Access
+
+    token = os.environ.get(token_env or TOKEN, "").strip()
+    if token_env and not token:
+        raise ExperimentError(f"--token-env {token_env}: no such environment variable, or it is empty; put the token there")
+    return Access(host.rstrip("/"), namespace, token or None, ca_cert)
