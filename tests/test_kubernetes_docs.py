@@ -1,0 +1,121 @@
+"""docs/kubernetes.md: its commands, run by bash with stand-ins for the programs that need a cluster, and its settings."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from helmholtz.cli.submit import command as submit
+from helmholtz.experiment import Beam
+from helmholtz.experiment_file import load_experiment
+from tests.kind.cluster import NODE_IMAGE
+from tests.test_manifests import kustomize
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "kubernetes.md").read_text()
+
+# Each notes its arguments in $CALLS, one a line. kubectl also answers with a secret, and takes what it is given.
+STAND_IN = """#!/bin/bash
+{ echo "$(basename "$0")"; printf '%s\\n' "$@"; echo; } >> "$CALLS"
+case "$(basename "$0") $*" in
+  *"get secret"*) printf c2VjcmV0 ;;
+  *"create secret"*) cat > /dev/null ;;
+  *"get-value project") echo my-project ;;
+  "python "*" tag"*) exec "$PYTHON" "$@" ;;
+esac
+"""
+
+
+def section(title: str) -> str:
+    found = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE)
+    assert found, title
+    return found[1]
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def walk_through(title: str, folder: Path) -> list[list[str]]:
+    """Runs a section's commands, in a checkout's likeness in `folder`. Returns every call of a stand-in."""
+    programs = folder / "programs"
+    programs.mkdir()
+    for program in ("curl", "gcloud", "helmholtz", "kind", "kubectl", "python", "tar"):
+        (programs / program).write_text(STAND_IN)
+        (programs / program).chmod(0o755)
+    for name in ("docs", "images", "manifests"):
+        shutil.copytree(ROOT / name, folder / name)
+    for name in ("requirements", "helmholtz", "components", "pipelines", "LICENSE", "README.md", "pyproject.toml"):
+        (folder / name).symlink_to(ROOT / name)
+    settings = {"PATH": f"{programs}:{os.environ['PATH']}", "CALLS": str(folder / "calls"), "PYTHON": sys.executable}
+    script = "\n".join(["set -eu", *blocks(section(title), "sh"), "wait"])
+    answer = subprocess.run(["bash"], input=script, cwd=folder, env=os.environ | settings, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stderr == ""
+    return [call.splitlines() for call in (folder / "calls").read_text().split("\n\n") if call]
+
+
+@pytest.mark.parametrize(
+    ("title", "root"),
+    [("kind", "s3://mlpipeline/helmholtz/kind"), ("Google Kubernetes Engine", "gs://my-project-helmholtz/runs/cifar10")],
+)
+def test_the_way_to_a_report_can_be_copied(title: str, root: str, tmp_path: Path) -> None:
+    calls = walk_through(title, tmp_path)
+    (submission,) = [call[2:] for call in calls if call[0] == "helmholtz"]
+    parsed = submit.make_context("submit", list(submission)).params
+    assert parsed["root"] == root
+    assert re.fullmatch(r".+/helmholtz-cpu:[0-9a-f]{16}", parsed["cpu_image"])
+    assert re.fullmatch(r".+/helmholtz-gpu:[0-9a-f]{16}", parsed["gpu_image"])
+    load_experiment(str(ROOT / parsed["experiment"]), parsed["overrides"])
+    assert not any("secret" in argument for call in calls for argument in call if "=" in argument and "data" not in argument)
+
+    answer = subprocess.run([*kustomize(), tmp_path / "mine"], capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    documents: list[dict[str, Any]] = list(yaml.safe_load_all(answer.stdout))
+    (settings,) = [d["data"] for d in documents if d["metadata"]["name"].startswith("helmholtz-run-")]
+    assert settings["RUN_ROOT"] == root
+    (deployment,) = [d for d in documents if d["kind"] == "Deployment"]
+    assert {c["image"] for c in deployment["spec"]["template"]["spec"]["containers"]} == {parsed["cpu_image"]}
+    if root.startswith("gs://"):
+        accounts = [d["metadata"]["annotations"] for d in documents if d["kind"] == "ServiceAccount"]
+        assert accounts == [{"iam.gke.io/gcp-service-account": "helmholtz@my-project.iam.gserviceaccount.com"}] * 2
+        assert "PROJECT" not in answer.stdout
+
+
+def test_versions_are_those_of_the_tests_and_of_the_images() -> None:
+    import apache_beam
+
+    assert re.findall(r"kindest/node:\S+", PAGE) == [NODE_IMAGE]
+    assert set(re.findall(r"apache/beam_\S+:(\S+)", PAGE)) == {apache_beam.__version__}
+    assert set(re.findall(r"apache-beam\[gcp\]==([^']+)'", PAGE)) == {apache_beam.__version__}
+
+
+def test_settings_are_valid(tmp_path: Path) -> None:
+    sections = [yaml.safe_load(block) for block in blocks(PAGE, "yaml")]
+    runners = [Beam.model_validate(found["beam"]).runner for found in sections if "beam" in found]
+    assert runners == ["flink", "dataflow"]
+    clusters = [found for found in sections if "cluster" in found]
+    assert clusters
+    for found in clusters:
+        path = tmp_path / "mine.yaml"
+        path.write_text(
+            yaml.safe_dump({**yaml.safe_load((ROOT / "helmholtz/experiments/quickstart.yaml").read_text()), **found})
+        )
+        load_experiment(str(path))
+
+
+def test_sentences_that_are_ours_are_ours() -> None:
+    code = "\n".join(path.read_text() for package in ("helmholtz", "pipelines") for path in (ROOT / package).rglob("*.py"))
+    others = {"kubectl get pods", "pod deleted", "is forbidden", "not found", "violates PodSecurity", "log files"}
+    for row in section("When something is wrong").splitlines():
+        quoted = re.match(r"\| [^`|]*`(.+?)`", row)
+        if quoted and not any(words in quoted[1] for words in others):
+            assert quoted[1].replace("unset://", "") in code, quoted[1]
