@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: quickstart quickstart-audio test check bench lock clean
+.PHONY: quickstart quickstart-audio test check bench simulations lock images images-push containers-test kind-test clean
 
 quickstart: $(STAMP)  ## Real pictures to a report, offline, in minutes.
 	$(BIN)/helmholtz run quickstart
@@ -20,10 +20,14 @@ check: $(STAMP)  ## Lint, format, types.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(STAMP)  ## Speed, as ratios.
+bench: simulations  ## Speed, as ratios; after the simulations, which take two processors for a quarter of an hour.
 	$(BIN)/python benchmarks/compress.py
 	$(BIN)/python benchmarks/audio.py
 	$(BIN)/python benchmarks/train.py
+
+simulations: $(STAMP)  ## Coverage of intervals and error rates of decisions, into docs/statistics.md and docs/refinement.md.
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/intervals.py --write docs/statistics.md & intervals=$$!; \
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/adaptive.py --write docs/refinement.md && wait $$intervals
 
 $(STAMP): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
@@ -34,9 +38,32 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	touch $(STAMP)
 
 # The newest versions that resolve together, with hashes and without index addresses, for both Python versions.
+UV_LOCK = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+  --no-emit-index-url --no-emit-find-links
+# Images hold the versions that are tested. Without a GPU TensorFlow's CPU wheel replaces the other, which is twice as large.
+IMAGE_LOCK = $(UV_LOCK) --constraint requirements/dev.txt
+TRAIN = --extra train --extra audio --extra s3
+
 lock: $(STAMP)  ## Renew requirements/*.txt.
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-	  --no-emit-index-url --no-emit-find-links --group dev --extra local pyproject.toml --output-file requirements/dev.txt
+	$(UV_LOCK) --group dev --extra local pyproject.toml --output-file requirements/dev.txt
+	printf 'setuptools\nwheel\n' | $(IMAGE_LOCK) - --output-file requirements/build.txt
+	echo tensorflow-cpu | $(IMAGE_LOCK) --no-emit-package tensorflow --extra compress --extra report --extra audio --extra s3 \
+	  pyproject.toml - --output-file requirements/cpu.txt
+	echo 'tensorflow[and-cuda]' | $(IMAGE_LOCK) $(TRAIN) pyproject.toml - --output-file requirements/gpu.txt
+	echo tensorflow-cpu | $(IMAGE_LOCK) --no-emit-package tensorflow $(TRAIN) \
+	  pyproject.toml - --output-file requirements/gpu-without-cuda.txt
+
+images:  ## Build the container images (BASE, REGISTRY, ENGINE) and print their names.
+	$(PYTHON) images/build.py build
+
+images-push:  ## Push them to REGISTRY.
+	$(PYTHON) images/build.py push
+
+containers-test: $(STAMP)  ## Build the images and run the pipeline in them, by podman, as root. Minutes.
+	$(BIN)/python -m pytest -m containers tests/containers
+
+kind-test: $(STAMP)  ## Create a kind cluster with Kubeflow Pipelines, and run there. Needs kind and Docker.
+	HELMHOLTZ_KIND=1 $(BIN)/python -m pytest tests/kind
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

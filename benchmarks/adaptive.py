@@ -188,7 +188,7 @@ def page(runs: int) -> Table:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=500, help="simulated sweeps for a figure")
+    parser.add_argument("--runs", type=int, default=300, help="simulated sweeps for a figure")
     parser.add_argument("--write", type=Path, help="file to write instead of printing")
     told = parser.parse_args()
     text = "\n".join(page(told.runs)) + "\n"
