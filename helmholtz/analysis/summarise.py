@@ -24,7 +24,7 @@ from helmholtz.analysis.response import LevelMean
 from helmholtz.analysis.smallest_architecture import SmallestArchitecture, nothing_smaller, smallest_architecture
 from helmholtz.analysis.summary import CodecSummary, Equivalences, RejectedSummary, Report, TrialCounts
 from helmholtz.analysis.table import Row, Run, leading_architecture
-from helmholtz.analysis.walks import accuracies_of, answers_of, tested_records, walk_of
+from helmholtz.analysis.walks import accuracies_of, answers_of, tested_groups, tested_records, walk_of
 from helmholtz.levels import NONE, Level
 from helmholtz.manifest import RejectedEntry
 
@@ -48,6 +48,7 @@ def summarise(run: Run, table: Sequence[Row]) -> Report:
         dataset=run.dataset,
         classes=manifests[0].classes if manifests else (),
         test_records=tested_records(run),
+        test_groups=tested_groups(run),
         codec=CodecSummary(
             identity=run.codec.identity,
             name=run.codec.name,

@@ -89,6 +89,9 @@ class Report(Documented):
     """Class names in label order; empty while no level is written."""
     test_records: int | None
     """Records of the test split."""
+    test_groups: int | None
+    """Groups of alike records that these come from, as many as records where each is its own: the luck of the test set is
+    that of its groups."""
     codec: CodecSummary
     """The codec."""
     trials: TrialCounts

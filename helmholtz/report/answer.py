@@ -89,6 +89,8 @@ def _sure(report: Report) -> list[str]:
     wrong = 1 - report.experiment["analysis"]["confidence"]
     seeds = report.experiment["seeds"]
     on = f" and {report.test_records:,} test records" if report.test_records else ""
+    if report.test_groups != report.test_records:
+        on += f" in {report.test_groups:,} groups of alike ones, each of which counts as one"
     return [
         f"It rests on {seeds} seeds at each level{on}.",
         f"If all of it were repeated with other seeds and other test records of the same kind, at most {100 * wrong:.3g}% of "
