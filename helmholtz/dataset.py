@@ -14,9 +14,10 @@ import json
 from array import array
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
 from helmholtz.control import permuted
 from helmholtz.errors import SourceError
@@ -43,7 +44,7 @@ class TestGroups(Model):
 
     __test__ = False  # no pytest class
 
-    groups: tuple[int, ...]  # number of each test record's group, in the order of the shards
+    groups: tuple[Annotated[int, Field(ge=0)], ...]  # number of each test record's group, in the order of the shards
 
 
 class DatasetIndex(Model):
@@ -136,15 +137,18 @@ def read_records(store: Store, index: DatasetIndex, name: str) -> list[ListedRec
 
 
 def read_test_groups(store: Store, fingerprint: str, rejected: Collection[str]) -> np.ndarray:
-    """Number of the group of each test record, int [records], in the order of the shards, without the `rejected` keys."""
+    """Number of the group of each test record, int [records], in the order of the shards, without the `rejected` keys.
+
+    The groups that are left are numbered 0, 1, 2, ...
+    """
     groups: np.ndarray = np.array(read_model(store, f"data/{fingerprint}/test-groups.json", TestGroups).groups)
     if not rejected:
         return groups
     index, gone = read_index(store, fingerprint), frozenset(rejected)
     names = (name for split, name in index.shard_names() if split == "test")
     keys = (record.key for name in names for record in read_records(store, index, name))
-    kept: np.ndarray = groups[np.fromiter((key not in gone for key in keys), dtype=bool, count=len(groups))]
-    return kept
+    kept = groups[np.fromiter((key not in gone for key in keys), dtype=bool, count=len(groups))]
+    return np.unique(kept, return_inverse=True)[1]
 
 
 def read_rejected(store: Store, index: DatasetIndex) -> list[RejectedEntry]:

@@ -42,14 +42,17 @@ class Answers:
         return Answers({seed: self.right[seed] - other.right[seed] for seed in seeds}, self.sizes)
 
     def luck(self) -> Luck | None:
-        """Of the mean over seeds, with the test set; None for fewer than two seeds, or than two groups."""
-        if len(self.right) < 2 or len(self.sizes) < 2:
+        """Of the mean over seeds, with the test set; None for fewer than two seeds.
+
+        Of a single group nothing is known but itself: its luck is taken to be as large as an accuracy can be.
+        """
+        if len(self.right) < 2:
             return None
-        shared, own = _covariances([self])
+        if len(self.sizes) < 2:
+            return Luck(variance=1.0, skew=1.0)
+        shared = shared_covariance([self])
         unit = float((self.sizes**2).sum() / self.sizes.sum() ** 2)  # of the mean: one group, the size of a record's own
-        variance = max(float(shared[0, 0]), 0.0)
-        whole = variance + float(own[0, 0])
-        return Luck(variance=variance + unit**2, skew=unit * (variance / whole if whole > 0 else 1.0))
+        return Luck(variance=max(float(shared[0, 0]), 0.0) + unit**2, skew=unit)
 
 
 def shared_covariance(cells: Sequence[Answers]) -> Floats:
@@ -57,11 +60,6 @@ def shared_covariance(cells: Sequence[Answers]) -> Floats:
 
     All cells are of the same test set. Of a cell with one seed that seed's own luck is in it, for it can't be told apart.
     """
-    return _covariances(cells)[0]
-
-
-def _covariances(cells: Sequence[Answers]) -> tuple[Floats, Floats]:
-    """By the test set's luck, and by what single trials make of each record; both of means over seeds."""
     sizes = cells[0].sizes
     records, groups = float(sizes.sum()), len(sizes)
     scale = groups / (groups - 1) / records**2 if groups > 1 else 0.0
@@ -75,7 +73,7 @@ def _covariances(cells: Sequence[Answers]) -> tuple[Floats, Floats]:
         counts = np.array([len(cells[n].right) for n in having])
         rest /= np.sqrt(counts * np.maximum(counts - 1, 1))[:, None]
         own[np.ix_(having, having)] += rest @ rest.T * scale
-    return whole - own, own
+    return np.asarray(whole - own)
 
 
 def in_groups(right: NDArray[np.bool_], groups: Integers | None) -> NDArray[np.bool_]:
@@ -93,8 +91,10 @@ def write_sizes(sizes: Iterable[int]) -> str:
 
 @functools.lru_cache(maxsize=4)
 def read_sizes(text: str) -> Integers:
-    """Shape (groups,), from what `write_sizes` wrote."""
+    """Shape (groups,), from what `write_sizes` wrote. Raises ValueError where a size isn't above 0."""
     runs = [tuple(int(number) for number in run.split("*")) for run in text.split()]
+    if any(size < 1 for _, size in runs):
+        raise ValueError(f"{text[:60]}: a group of no records")
     return np.repeat([size for _, size in runs], [count for count, _ in runs])
 
 

@@ -70,7 +70,7 @@ def summarise_cell(run: Run, table: Sequence[Row], architecture: str, level: Lev
         complete=len(done),
         diverged=sum(row.status == "diverged" for row in mine),
         missing=sum(row.status == "missing" for row in mine),
-        test_accuracy=estimate(accuracies, confidence, luck),
+        test_accuracy=_possible(estimate(accuracies, confidence, luck)),
         validation_accuracy=over_seeds("validation_accuracy"),
         epochs_to_converge=over_seeds("epochs_to_converge"),
         not_converged=sum(row.converged is False for row in done),
@@ -79,6 +79,13 @@ def summarise_cell(run: Run, table: Sequence[Row], architecture: str, level: Lev
         seconds_to_converge=seconds,
         cost_to_converge=training_cost(run.experiment.prices, seconds),
     )
+
+
+def _possible(accuracy: Estimate) -> Estimate:
+    """The interval of an accuracy, within 0..1."""
+    if accuracy.low is None or accuracy.high is None:
+        return accuracy
+    return accuracy.model_copy(update={"low": max(0.0, accuracy.low), "high": min(1.0, accuracy.high)})
 
 
 def _seconds_to_converge(run: Run, row: Row) -> float | None:

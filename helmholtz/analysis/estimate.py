@@ -49,15 +49,15 @@ class Luck:
     """What the choice of test records does to a mean over seeds of an accuracy, or of a difference of two."""
 
     variance: float  # of the mean, with one unit more than was seen: a test set that shows no luck at all may have missed it
-    skew: float  # what one test record, or group of alike ones, counts in the mean, times the part of their scatter that is
-    # theirs and not that of single trials (0..1)
+    skew: float  # what one test record, or group of alike ones, counts in the mean
 
 
 def half_width(error: float, n: int, probability: float, luck: Luck | None = None, *, skewed: bool = False) -> float:
     """Half the width of an interval whose one end holds with `probability`; `error` is the standard error over `n` seeds.
 
     `skewed` allows for a small number of records that decide, all of which count in the same direction: fewer of them show
-    both a smaller difference and a smaller variance. It is what a score interval (Wilson 1927) adds, for the records' share.
+    both a smaller difference and a smaller variance. It is what a score interval (Wilson 1927) adds: where nothing has
+    been lost yet, about what the rule of three says may still be.
     """
     seeds = t_quantile(probability, n - 1) * error
     if luck is None:

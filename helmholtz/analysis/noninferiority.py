@@ -55,8 +55,7 @@ class Comparison(Documented):
     """Standard deviation of the mean difference by luck with the test records, which more seeds don't lessen; null where the
     answers to single records aren't known."""
     test_set_skew: float | None
-    """By how much few deciding records, all to one side, skew it: what one record counts in the difference, times the part of
-    the records' scatter that is theirs and not that of single trials."""
+    """By how much few deciding records, all to one side, skew it: what one record, or group of alike ones, counts in it."""
     detectable: float | None
     """Smallest true loss that as many seeds and test records with this spread tell from no loss with probability 0.8, by a
     one-sided test at the bound's confidence. Likewise, a level is likely to pass only if its true loss is smaller than the

@@ -107,18 +107,35 @@ def read_run(
         found = dict(zip(extended.all_levels, pool.map(manifest, extended.all_levels), strict=True))
         finished = tuple(zip(expected, pool.map(result, expected), strict=True))
     written = {level: there for level, there in found.items() if there is not None}
+    _check_same_records(store, written)
     groups = known.test_groups if known else _test_groups(store, dataset, next(iter(written.values()), None))
     return Run(experiment, dataset, codec, written, finished, refinement, groups)
 
 
 def _test_groups(store: Store, dataset: str, manifest: LevelManifest | None) -> Integers | None:
     test = manifest.splits.get("test") if manifest else None
-    if manifest is None or test is None or test.groups == test.records:
+    if manifest is None or test is None:
         return None
-    groups = read_test_groups(store, dataset, [entry.key for entry in manifest.rejected])
+    gone = [entry.key for entry in manifest.rejected]
+    if test.groups == test.records and not (gone and store.exists(f"data/{dataset}/test-groups.json")):
+        return None
+    groups = read_test_groups(store, dataset, gone)
     if len(groups) != test.records:
         raise StorageError(f"{store.uri}/data/{dataset}: {len(groups)} test records are listed, but {test.records} are written")
-    return groups
+    return None if len(np.unique(groups)) == len(groups) else groups
+
+
+def _check_same_records(store: Store, written: Mapping[Level, LevelManifest]) -> None:
+    """Raises StorageError where levels hold different records: nothing could be compared record by record."""
+    first = next(iter(written.values()), None)
+    for level, manifest in written.items():
+        if first is None or {e.key for e in manifest.rejected} == {e.key for e in first.rejected}:
+            continue
+        folder = level_folder(manifest.dataset, manifest.codec, level)
+        raise StorageError(
+            f"{store.uri}/{folder}/manifest.json: it set aside other records ({len(manifest.rejected)}) than level "
+            f"{first.level} ({len(first.rejected)}); delete the folders of both levels and run again"
+        )
 
 
 def rows(run: Run) -> tuple[Row, ...]:
@@ -161,6 +178,11 @@ def _right_at(run: Run, result: TrialResult) -> dict[Level, NDArray[np.bool_]]:
     """Level tested at -> right answers, those of a group side by side; the trial's own level first, nothing if it diverged."""
     if result.test_right is None:
         return {}
+    if run.test_groups is not None and len(run.test_groups) != result.test_records:
+        raise StorageError(
+            f"trials/{result.trial}/result.json: tested on {result.test_records} records, where the data set has "
+            f"{len(run.test_groups)}; delete it and run again"
+        )
     packed = {result.level: result.test_right} | {parse_level(level): found for level, found in result.right_at.items()}
     return {level: in_groups(unpack_right(found, result.test_records), run.test_groups) for level, found in packed.items()}
 

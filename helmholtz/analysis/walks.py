@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
+
 from helmholtz.analysis.answers import Answers, read_answers
 from helmholtz.analysis.noninferiority import Walk, walk
 from helmholtz.analysis.refine import confidences, with_rounds
@@ -32,7 +34,7 @@ def walk_of(run: Run, table: Sequence[Row], architecture: str) -> Walk:
         confidence=experiment.analysis.confidence,
         required=confidences(run.codec, experiment.refine, experiment.levels, experiment.analysis.confidence),
         diverged=diverged,
-        test_records=tested_groups(run),
+        test_records=_effective_groups(run),
         answers=answers_of(table, architecture),
     )
 
@@ -69,8 +71,15 @@ def tested_groups(run: Run) -> int | None:
     What the test set's luck is judged by: the records of a group are alike (takes of one note, patches of one photograph), a
     network is right or wrong with them together, and a test set of few groups is a small one.
     """
-    manifest: LevelManifest | None = next(iter(run.manifests.values()), None)
-    return manifest.splits["test"].groups if manifest and "test" in manifest.splits else None
+    return tested_records(run) if run.test_groups is None else len(np.unique(run.test_groups))
+
+
+def _effective_groups(run: Run) -> int | None:
+    """As many groups of equal size as have the luck that these have: fewer where some are large and many small."""
+    if run.test_groups is None:
+        return tested_records(run)
+    sizes = np.bincount(run.test_groups)
+    return max(1, int(sizes.sum() ** 2 / (sizes**2).sum()))
 
 
 def _chance(run: Run) -> float:

@@ -5,11 +5,13 @@ The report shows it, and an export writes it beside the shards: both from one te
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from pprint import pformat
 
 from helmholtz.analysis.level_summary import LevelSummary
 from helmholtz.analysis.summary import Report
+from helmholtz.errors import StorageError
 from helmholtz.levels import NONE
 
 TEMPLATE = "reader.py.jinja"
@@ -32,6 +34,8 @@ def reader(report: Report, level: LevelSummary, folder: str | None) -> str:
         keep_trailing_newline=True,
     )
     environment.filters["python"] = repr
+    if not re.fullmatch(r"[\w ./()-]{1,60}", level.label):  # it stands in the source as it is
+        raise StorageError(f"report.json: {level.label[:60]!r} is no label of a level; make the report again")
     facts = _audio(report, level) if report.codec.medium == "audio" else _images(report, level)
     return environment.get_template(TEMPLATE).render(
         level=f"{report.codec.name.upper()} {level.label}" if level.level != NONE else level.label,
@@ -61,7 +65,7 @@ def _images(report: Report, level: LevelSummary) -> dict[str, object]:
         "audio": False,
         "resample": False,
         "content": "images",
-        "side": report.experiment["training"]["input_size"],
+        "side": int(report.experiment["training"]["input_size"]),
         # none hands a compressed source's JPEG files on as they are, but not those that decoders disagree about.
         "mixed": level.level == NONE and any(source != NONE for source in level.source_levels),
     }
@@ -71,7 +75,7 @@ def _audio(report: Report, level: LevelSummary) -> dict[str, object]:
     from helmholtz.audio import SAMPLE_RATE
     from helmholtz.codecs.mp3 import DELAY, SCALES, Mp3Codec
 
-    seconds = report.experiment["mp3"]["seconds"]
+    seconds = float(report.experiment["mp3"]["seconds"])
     return {
         "audio": True,
         "content": "sounds",
