@@ -47,6 +47,19 @@ STICKS = [
     (FOUR, 0.20, 1.2, 0.003, 5_000, 0.0),
     (FOUR, 0.20, 0.5, 0.003, 5_000, 0.0),
 ]
+ALIKE = [  # nearly all luck is common to all networks: the seeds show next to nothing of it
+    # levels, slope, knee (bits), trial sd, test records, common
+    (TEN, 0.10, 1.1, 0.003, 5_000, 0.95),
+    (TEN, 0.20, 1.8, 0.002, 500, 0.95),
+    (TEN, 0.20, 1.8, 0.002, 100, 0.90),
+    (TEN, 0.20, 1.8, 0.002, 20, 0.90),
+    (SIX, 0.20, 1.8, 0.002, 5_000, 0.95),
+    (SIX, 0.10, 1.8, 0.002, 500, 0.95),
+    (SIX, 0.20, 0.75, 0.002, 500, 0.95),
+    (SIX, 0.20, 1.8, 0.002, 100, 0.90),
+    (FOUR, 0.20, 1.2, 0.003, 5_000, 0.95),
+    (FOUR, 0.20, 1.2, 0.003, 500, 0.95),
+]
 
 
 def stick_sweep(bits: dict[Level, float], slope: float, knee: float, sd: float, records: int, by_level: float) -> Sweep:
@@ -102,6 +115,15 @@ def stick_table(runs: int) -> Table:
             fits = [stick_fits(sweep, bits, runs, n, known=known) for n in SEEDS]
             cells = [f"{coverage(one, knee)}; {median_width(one)}" for one in fits]
             yield row(len(bits), slope, knee, points(sd), records, by_level, "with" if known else "without", *cells)
+    yield "\nNearly all luck common, and few records (or groups of alike ones, which count as one):\n"
+    yield header("levels", "slope", "knee", "noise (points)", "test records", "common", "luck of the test set")
+    for bits, slope, knee, sd, records, common in ALIKE:
+        truth = stick_accuracies(bits, plateau=0.8, slope=slope, knee=knee)
+        sweep = Sweep(truth, 0, records, seed_sd=sd, trial_sd=sd, common=common)
+        for known in (True, False):
+            fits = [stick_fits(sweep, bits, runs, n, known=known) for n in SEEDS]
+            cells = [f"{coverage(one, knee)}; {median_width(one)}" for one in fits]
+            yield row(len(bits), slope, knee, points(sd), records, common, "with" if known else "without", *cells)
     yield "\nWith a tenth of the trials missing at random:\n"
     yield header("levels", "slope", "knee", "noise (points)", "test records", "by level", "luck of the test set")
     for by_level in (0.0, 0.2):

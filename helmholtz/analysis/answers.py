@@ -51,8 +51,12 @@ class Answers:
         if len(self.sizes) < 2:
             return Luck(variance=1.0, skew=1.0)
         shared = shared_covariance([self])
-        unit = float((self.sizes**2).sum() / self.sizes.sum() ** 2)  # of the mean: one group, the size of a record's own
-        return Luck(variance=max(float(shared[0, 0]), 0.0) + unit**2, skew=unit)
+        return Luck(variance=max(float(shared[0, 0]), 0.0) + self.unit**2, skew=self.unit)
+
+    @property
+    def unit(self) -> float:
+        """What one group, the size of a record's own, counts in an accuracy."""
+        return float((self.sizes**2).sum() / self.sizes.sum() ** 2)
 
 
 def shared_covariance(cells: Sequence[Answers]) -> Floats:

@@ -89,25 +89,33 @@ class StickProblem:
 
     def lack_of_fit(self, stick: Stick, shifts: Floats) -> float:
         """What shifts of the trials, shape (..., n), add to the stick's lack of fit: sum of squares, summed over all."""
-        hinge, below = self._tangents(stick)
+        hinge, below = self._tangents(stick.breakpoint)
         design = np.linalg.qr(np.column_stack([hinge, below]))[0]
         centred = self._centred(shifts)
         return float(((centred - centred @ design @ design.T) ** 2).sum())
 
-    def sensitivity(self, stick: Stick) -> Floats:
-        """By how much a shift of each trial shifts the breakpoint; shape (n,).
+    def sensitivities(self, low: float, high: float) -> Floats:
+        """By how much a shift of each trial shifts a breakpoint from `low` to `high`; shape (places, n).
 
         In units of what a trial's own noise does: a shift of deviation 1 of each trial by itself shifts the breakpoint by 1.
-        The slope is fitted anew. Taken at the nearest inner level where the breakpoint lies beyond it.
+        The slope is fitted anew. The places are both ends and, on either side, the levels between, where it changes at once:
+        which levels lie below is another. Taken at the nearest inner level where an end lies beyond it.
         """
-        hinge, below = self._tangents(stick)
-        direction = below - (below @ hinge) / (hinge @ hinge) * hinge
-        return np.asarray(direction / (np.linalg.norm(direction) or 1.0))
+        inner = self._knots[2:-1]  # on the lower side of the lowest inner level the breakpoint is arbitrary
+        passed = inner[(low < inner) & (inner <= high)]
+        upwards = [self._tangents(b) for b in (low, high, *passed)]
+        downwards = [self._tangents(b, upwards=False) for b in passed]
+        found = []
+        for hinge, below in upwards + downwards:
+            direction = below - (below @ hinge) / (hinge @ hinge) * hinge
+            found.append(direction / (np.linalg.norm(direction) or 1.0))
+        return np.array(found)
 
-    def _tangents(self, stick: Stick) -> tuple[Floats, Floats]:
-        """How the trials move with the slope and with the breakpoint; that at the nearest inner level, if it lies beyond."""
-        b = np.clip(stick.breakpoint, self._knots[1], self._knots[-2])
-        return self._centred(np.minimum(self._x - b, 0.0)), self._centred((self._x <= b).astype(float))
+    def _tangents(self, b: float, *, upwards: bool = True) -> tuple[Floats, Floats]:
+        """How the trials move with the slope and with a breakpoint `b`; that at the nearest inner level, if it lies beyond."""
+        b = float(np.clip(b, self._knots[1], self._knots[-2]))
+        below = self._x <= b if upwards else self._x < b
+        return self._centred(np.minimum(self._x - b, 0.0)), self._centred(below.astype(float))
 
     def _best(self) -> tuple[float, float, bool]:
         """The largest sum of squares that a stick explains, its breakpoint, and whether that is arbitrary in its segment."""
