@@ -72,6 +72,33 @@ def cloud_path(uri: str) -> CloudPath:
         return CloudPath(uri, client=_client(scheme, os.getpid()))  # type: ignore[abstract]  # its metaclass picks the class
 
 
+def create(path: CloudPath, data: bytes) -> bool:
+    """Puts `data` at `path` unless an object is there, which the store itself decides. Returns whether it did."""
+    from cloudpathlib import GSPath
+
+    client: Any = path.client
+    if isinstance(path, GSPath):
+        from google.api_core.exceptions import PreconditionFailed
+
+        try:
+            client.client.bucket(path.bucket).blob(path.blob).upload_from_string(data, if_generation_match=0)
+        except PreconditionFailed:
+            return False
+        return True
+    from botocore.exceptions import ClientError  # type: ignore[import-untyped]  # it has no types
+    from cloudpathlib import S3Path
+
+    assert isinstance(path, S3Path)  # noqa: S101  # the only other scheme there is
+    try:
+        client.client.put_object(Bucket=path.bucket, Key=path.key, Body=data, IfNoneMatch="*")
+    except ClientError as error:
+        # A conflict is another's request under way at the same time.
+        if error.response["Error"]["Code"] not in ("PreconditionFailed", "ConditionalRequestConflict"):
+            raise
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def explained(uri: str) -> Iterator[None]:
     """Turns any error of the cloud libraries into a StorageError that names `uri` and the likely fix."""

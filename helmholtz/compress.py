@@ -18,7 +18,7 @@ from helmholtz.dataset import DatasetIndex, check_rejected, read_rejected
 from helmholtz.errors import SourceError, StorageError
 from helmholtz.experiment import Experiment
 from helmholtz.levels import Level
-from helmholtz.manifest import LevelManifest, SplitEntry, level_folder, read_manifest
+from helmholtz.manifest import LevelManifest, SplitEntry, check_same_records, level_folder, read_manifest
 from helmholtz.shard_compressor import ShardPart, ShardTask, part_key
 from helmholtz.sources.base import Split
 from helmholtz.storage import Store
@@ -50,6 +50,7 @@ def compress(store: Store, experiment: Experiment, index: DatasetIndex) -> dict[
         total = sum(index.records.values()) + index.unused + index.rejected
         check_rejected(manifest.rejected, total, experiment.dataset.max_rejected, "compressing")
         _check_classes(manifest)
+    check_same_records(store, manifests.values())
     for level in missing:
         key = f"{level_folder(index.fingerprint, codec.identity, level)}/manifest.json"
         store.write_bytes(key, manifests[level].model_dump_json(indent=2).encode())

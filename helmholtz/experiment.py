@@ -203,7 +203,7 @@ class Experiment(Section):
         if not isinstance(tree, dict) or not isinstance(tree.get("dataset"), dict):
             return tree
         training = tree.get("training", {})
-        audio = tree["dataset"].get("kind") in AUDIO_KINDS
+        audio = tree["dataset"].get("kind") in tuple(AUDIO_KINDS)  # which asks for no hash: so far it may be anything
         if audio and isinstance(training, dict):
             training = _AUDIO_TRAINING | training
         if isinstance(training, dict) and training.get("optimizer") == "adadelta":

@@ -1,16 +1,16 @@
 """A level's shards, copied out of a run root as a data set of its own: verified, described, and with a reader.
 
-``DEST`` then holds the shards, ``read.py`` (plain tf.data), ``report.html``, ``README.md`` (a card) and, written last,
-``manifest.json``: where that stands, the data set is whole. An export that was stopped goes on when it is repeated; what is
-there and right is kept. Nothing that isn't of this export is ever overwritten.
+``DEST`` then holds the shards, ``export.json`` (written first: which level the place is for), ``read.py`` (plain tf.data),
+``report.html``, ``README.md`` (a card) and, written last, ``manifest.json``: where that stands, the data set is whole. An
+export that was stopped goes on when it is repeated; what is there and right is kept. Nothing that isn't of this export is ever
+overwritten, nor a document of it that the user has changed since.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,18 +18,20 @@ from pathlib import Path
 from helmholtz.analysis.summary import Report
 from helmholtz.dataset import read_index
 from helmholtz.errors import StorageError
+from helmholtz.export_claim import CLAIM, Claim, check, claim_of, is_edited, note, take
 from helmholtz.levels import Level
 from helmholtz.manifest import LevelManifest, ShardEntry, level_folder, read_manifest
 from helmholtz.report.card import card
 from helmholtz.report.reader import reader
+from helmholtz.report.stored_report import KEY, check_level, read_report
 from helmholtz.shards import check_shard, fetch_shard
 from helmholtz.sources.base import Split
 from helmholtz.stages import latest_plan
 from helmholtz.storage import Store, is_remote
-from helmholtz.stored import read_model
 
 MANIFEST = "manifest.json"
 PAGE = "report.html"
+_PASSING = (".tmp/", "__pycache__/")  # on its way, or of Python, for which read.py is a module
 _COPIES = 8  # at once
 _NAMED = 3  # files named in an error
 
@@ -48,6 +50,7 @@ class Exported:
     shards: int
     nbytes: int  # of the shards
     kept: int  # shards that were there before
+    edited: tuple[str, ...]  # documents that were changed since they were written, and so are left as they are
 
 
 def export(root: Store, to: Store, level: Level | None = None, *, on_copied: OnCopied | None = None) -> Exported:
@@ -60,14 +63,14 @@ def export(root: Store, to: Store, level: Level | None = None, *, on_copied: OnC
     manifest = _manifest(root, report, report.recommendation.level if level is None else level)
     _check_apart(root, to)
     documents = _documents(root, to, report, manifest)
-    _check_free(to, manifest, documents)
+    claim = _claim(to, manifest)
     kept = _copy_shards(root, to, manifest, on_copied or (lambda *_: None))
-    for name, content in documents.items():
-        to.write_bytes(name, content)
+    _check_still_ours(to, claim, manifest)
+    edited = _write_documents(to, claim, documents)
     if not is_remote(to.uri):
         with contextlib.suppress(OSError):
             Path(to.uri, ".tmp").rmdir()  # where files were on their way
-    shards = list(_shards(manifest))
+    shards = list(manifest.shards())
     return Exported(
         uri=to.uri,
         level=manifest.level,
@@ -76,15 +79,16 @@ def export(root: Store, to: Store, level: Level | None = None, *, on_copied: OnC
         shards=len(shards),
         nbytes=sum(entry.nbytes for entry in shards),
         kept=kept,
+        edited=edited,
     )
 
 
 def _report(root: Store) -> Report:
     planned = latest_plan(root)
     again = f"let the run finish, or make one by `helmholtz report {shlex.quote(root.uri)}`"
-    if not root.exists("report/report.json"):
+    if not root.exists(KEY):
         raise StorageError(f"{root.uri}: no report yet, and so no recommended level; {again}")
-    report = read_model(root, "report/report.json", Report)
+    report = read_report(root)
     if report.dataset != planned.dataset:
         raise StorageError(f"{root.uri}: its report is of an earlier data set ({report.dataset}); {again}")
     return report
@@ -98,7 +102,9 @@ def _manifest(root: Store, report: Report, level: Level | None) -> LevelManifest
         raise StorageError(f"{root.uri}: no level is recommended; choose one by --level ({choice}). {why}")
     if str(level) not in written:
         raise StorageError(f"{root.uri}: no level {level} here; {choice}")
-    return read_manifest(root, report.dataset, report.codec.identity, level)
+    manifest = read_manifest(root, report.dataset, report.codec.identity, level)
+    check_level(report, manifest, f"{root.uri}/{KEY}")
+    return manifest
 
 
 def _documents(root: Store, to: Store, report: Report, manifest: LevelManifest) -> dict[str, bytes]:
@@ -110,7 +116,8 @@ def _documents(root: Store, to: Store, report: Report, manifest: LevelManifest) 
     return {
         **({PAGE: root.read_bytes(f"report/{PAGE}")} if there else {}),
         "read.py": reader(report, level, to.uri if is_remote(to.uri) else None).encode(),
-        "README.md": card(report, manifest, source=source, command=command, page=there).encode(),
+        # A folder's name may hold bytes that are no UTF-8.
+        "README.md": card(report, manifest, source=source, command=command, page=there).encode(errors="backslashreplace"),
         MANIFEST: root.read_bytes(f"{_folder(manifest)}/{MANIFEST}"),
     }
 
@@ -122,25 +129,43 @@ def _check_apart(root: Store, to: Store) -> None:
         raise StorageError(f"{to.uri}: it and the run root {root.uri} lie inside one another; choose a place of its own")
 
 
-def _check_free(to: Store, manifest: LevelManifest, documents: dict[str, bytes]) -> None:
-    """Raises StorageError if `to` holds anything that isn't of an export of this level."""
-    there = {key for key in to.list("") if not key.startswith(".tmp/")}
-    ours = {entry.name for entry in _shards(manifest)} | documents.keys() | {PAGE}
-    strange = sorted(there - ours)
-    if MANIFEST in there:
-        if to.read_bytes(MANIFEST) != documents[MANIFEST]:
-            raise StorageError(f"{to.uri}: another data set or level lies here already; choose an empty place")
-    else:
-        strange += [name for name in sorted(there & documents.keys()) if to.read_bytes(name) != documents[name]]
-    if strange:
+def _claim(to: Store, manifest: LevelManifest) -> Claim:
+    """Claims `to` for this export, or finds that it has. Raises StorageError if `to` holds anything else."""
+    claim = claim_of(manifest)
+    there = {key for key in to.list("") if not key.startswith(_PASSING)}
+    if CLAIM in there:
+        claim = check(to, claim)
+        there -= {CLAIM, MANIFEST, PAGE, "read.py", "README.md", *(entry.name for entry in manifest.shards())}
+    if there:
+        strange = sorted(there)
         more = f" and {len(strange) - _NAMED} more" if len(strange) > _NAMED else ""
         raise StorageError(f"{to.uri}: not empty, it holds {', '.join(strange[:_NAMED])}{more}; choose an empty place")
+    return take(to, claim)
+
+
+def _check_still_ours(to: Store, claim: Claim, manifest: LevelManifest) -> None:
+    """Raises StorageError if what was copied isn't there any more. A store may know no claims, and a user may tidy up."""
+    check(to, claim)
+    for entry in manifest.shards():
+        if to.size(entry.name) != entry.nbytes:
+            raise StorageError(f"{to.uri}/{entry.name}: gone or changed while the others were copied; repeat the export")
+
+
+def _write_documents(to: Store, claim: Claim, documents: dict[str, bytes]) -> tuple[str, ...]:
+    """Writes `documents` in their order, but for those that the user has changed since. Returns the names of these."""
+    note(to, claim, tuple(documents.values()))
+    claim = check(to, claim)
+    edited = tuple(name for name in documents if is_edited(to, claim, name))
+    for name, content in documents.items():
+        if name not in edited:
+            to.write_bytes(name, content)
+    return edited
 
 
 def _copy_shards(root: Store, to: Store, manifest: LevelManifest, on_copied: OnCopied) -> int:
     """Copies what isn't there yet. Returns how many shards were."""
     to.tidy()
-    shards = list(_shards(manifest))
+    shards = list(manifest.shards())
     total = sum(entry.nbytes for entry in shards)
     with ThreadPoolExecutor(_COPIES) as pool:
         try:
@@ -172,7 +197,3 @@ def _copy(root: Store, to: Store, manifest: LevelManifest, entry: ShardEntry) ->
 
 def _folder(manifest: LevelManifest) -> str:
     return level_folder(manifest.dataset, manifest.codec, manifest.level)
-
-
-def _shards(manifest: LevelManifest) -> Iterator[ShardEntry]:
-    return itertools.chain.from_iterable(split.shards for split in manifest.splits.values())

@@ -5,9 +5,11 @@ Lies at ``data/<dataset>/<codec>/<level>/manifest.json`` below the run root, bes
 
 from __future__ import annotations
 
-from typing import Literal
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from helmholtz.errors import StorageError
 from helmholtz.levels import Level
@@ -15,27 +17,35 @@ from helmholtz.sources.base import Split
 from helmholtz.storage import Store
 from helmholtz.stored import Model, read_model
 
+Rate = Annotated[str, Field(pattern=r"^[0-9]{1,6}$")]  # a number as text, for it is the key of a JSON object
+Count = Annotated[int, Field(ge=0, lt=1 << 63)]
+
 
 class ShardEntry(Model):
     """One TFRecord file."""
 
-    name: str  # file name beside the manifest, e.g. "train-00000-of-00008.tfrecord"
-    records: int = Field(ge=0)
-    nbytes: int = Field(ge=0)
-    sha256: str
+    name: str = Field(pattern=r"^(train|validation|test)-[0-9]{5}-of-[0-9]{5}\.tfrecord$")  # of the file beside the manifest
+    records: Count
+    nbytes: Count
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
 class SplitEntry(Model):
     """Totals of one split at one level."""
 
-    records: int
-    groups: int  # that the records come from, as listed: those of one group are alike, and so is a network's luck with them
-    per_class: tuple[int, ...]  # in the order of `classes`
-    payload_bytes: int  # the media files alone, with their headers
-    coded_bits: int  # entropy-coded content alone, without headers and tables
-    samples: int  # pixels, or frames of audio
-    source_bytes: int  # what the same records take as the source stores them
+    records: Count
+    groups: Count  # that the records come from, as listed: those of one group are alike, and so is a network's luck with them
+    per_class: tuple[Count, ...]  # in the order of `classes`
+    payload_bytes: Count  # the media files alone, with their headers
+    coded_bits: Count  # entropy-coded content alone, without headers and tables
+    samples: Count  # pixels, or frames of audio
+    source_bytes: Count  # what the same records take as the source stores them
     shards: tuple[ShardEntry, ...]
+
+    @property
+    def most_frequent(self) -> float | None:
+        """Share of the most frequent class, 0..1: the accuracy of always answering it. None without records."""
+        return max(self.per_class) / self.records if self.records else None
 
 
 class RejectedEntry(Model):
@@ -57,19 +67,41 @@ class LevelManifest(Model):
     sample: str  # "pixel"
     payload_bits_per_sample: float  # measured: entropy-coded content alone, without headers and tables
     bitrate: float | None = None  # audio: kbit/s realised, mean over the records
-    coded_rates: dict[str, int] = Field(default_factory=dict)  # audio: Hz at which the codec coded -> records
+    coded_rates: dict[Rate, Count] = Field(default_factory=dict)  # audio: Hz at which the codec coded -> records
     classes: tuple[str, ...]
     splits: dict[Split, SplitEntry]
     rejected: tuple[RejectedEntry, ...]
-    double_compressed: int  # records whose source was itself compressed at this level or a lower one (none is 0)
-    source_levels: dict[str, int]  # estimated source level ("none" for lossless) -> records
-    notes: dict[str, int]  # conversions done on the way in ("palette", "cmyk", ...) -> records
+    double_compressed: Count  # records whose source was itself compressed at this level or a lower one (none is 0)
+    source_levels: dict[str, Count]  # estimated source level ("none" for lossless) -> records
+    notes: dict[str, Count]  # conversions done on the way in ("palette", "cmyk", ...) -> records
     versions: dict[str, str]  # libraries that wrote the payloads
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        for name, count in Counter(entry.name for entry in self.shards()).items():
+            if count > 1:
+                raise ValueError(f"shard {name} is listed {count} times")
+        for split, entry in self.splits.items():
+            if any(not shard.name.startswith(f"{split}-") for shard in entry.shards):
+                raise ValueError(f"split {split} lists a shard of another split")
+            if len(entry.per_class) != len(self.classes):
+                raise ValueError(f"split {split} counts {len(entry.per_class)} classes, but there are {len(self.classes)}")
+        return self
+
+    def shards(self) -> Iterator[ShardEntry]:
+        """The shards of all splits."""
+        for split in self.splits.values():
+            yield from split.shards
 
     @property
     def payload_bytes(self) -> int:
         """Bytes of all payloads, all splits."""
         return sum(split.payload_bytes for split in self.splits.values())
+
+    @property
+    def coded_bytes(self) -> float:
+        """Bytes of their entropy-coded content alone, without headers and tables."""
+        return sum(split.coded_bits for split in self.splits.values()) / 8
 
     @property
     def source_bytes(self) -> int:
@@ -97,3 +129,17 @@ def read_manifest(store: Store, dataset: str, codec: str, level: Level) -> Level
         found = level_folder(manifest.dataset, manifest.codec, manifest.level)
         raise StorageError(f"{store.uri}/{key}: it describes {found}; delete it and run again")
     return manifest
+
+
+def check_same_records(store: Store, manifests: Iterable[LevelManifest]) -> None:
+    """Raises StorageError where levels have set aside different records: nothing could be compared record by record."""
+    first: LevelManifest | None = None
+    for manifest in manifests:
+        first = first or manifest
+        if {entry.key for entry in manifest.rejected} == {entry.key for entry in first.rejected}:
+            continue
+        folder = level_folder(manifest.dataset, manifest.codec, manifest.level)
+        raise StorageError(
+            f"{store.uri}/{folder}/manifest.json: it set aside other records ({len(manifest.rejected)}) than level "
+            f"{first.level} ({len(first.rejected)}); delete the folders of both levels and run again"
+        )

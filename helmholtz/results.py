@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from helmholtz.levels import Level
+from helmholtz.levels import Level, parse_level
 from helmholtz.storage import Store
 from helmholtz.stored import Model, read_model
 from helmholtz.trials import Trial
@@ -70,7 +70,8 @@ class TrialResult(Model):
             right = int(unpack_right(self.test_right, self.test_records).sum())
             if abs(right - self.test_accuracy * self.test_records) > 0.01:
                 raise ValueError(f"test_right has {right} right answers, but test_accuracy is {self.test_accuracy}")
-        for packed in self.right_at.values():
+        for level, packed in self.right_at.items():
+            parse_level(level)
             unpack_right(packed, self.test_records)
         return self
 

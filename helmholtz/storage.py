@@ -7,6 +7,7 @@ publish an object when its upload ends, and local files are written beside their
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import os
 import shutil
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from cloudpathlib import CloudPath
 
 REMOTE_SCHEMES = ("gs", "s3")
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})  # exFAT, and some mounts of buckets
 
 
 def is_remote(uri: str) -> bool:
@@ -42,6 +44,9 @@ class Store(Protocol):
 
     def write_bytes(self, key: str, data: bytes) -> None:
         """Puts `data` at `key`, all or nothing, replacing what was there."""
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Puts `data` at `key` unless something is there. Returns whether it did: of many who try at once, one does."""
 
     def upload(self, path: Path, key: str) -> None:
         """Puts the local file `path` at `key`, all or nothing; the file may be moved away."""
@@ -103,6 +108,20 @@ class LocalStore:
             path.write_bytes(data)
             self.upload(path, key)
 
+    def create(self, key: str, data: bytes) -> bool:
+        target = self._path(key)
+        with self.scratch() as folder:
+            path = folder / "data"
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with path.open("wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                return _link(path, target)
+            except OSError as error:
+                raise StorageError(f"{target}: can't write: {error.strerror}") from error
+
     def upload(self, path: Path, key: str) -> None:
         target = self._path(key)
         try:
@@ -161,6 +180,20 @@ class LocalStore:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _link(path: Path, target: Path) -> bool:
+    """Gives the file `path` the further name `target`, whole at once, unless something has it. Returns whether it did."""
+    with contextlib.suppress(FileExistsError):
+        try:
+            target.hardlink_to(path)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            with target.open("xb") as file:
+                file.write(path.read_bytes())
+        return True
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class RemoteStore:
     """A root in an object store, through google-cloud-storage (gs://) or boto3 (s3://)."""
@@ -182,6 +215,12 @@ class RemoteStore:
             path = folder / "data"
             path.write_bytes(data)
             self.upload(path, key)
+
+    def create(self, key: str, data: bytes) -> bool:
+        from helmholtz.cloud import create, explained
+
+        with explained(f"{self.uri}/{key}"):
+            return create(self._path(key), data)
 
     def upload(self, path: Path, key: str) -> None:
         from helmholtz.cloud import explained

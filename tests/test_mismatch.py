@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import jsonschema
 import numpy as np
 import pytest
 
+from helmholtz.analysis.mismatch import mismatches
 from helmholtz.analysis.summarise import summarise
 from helmholtz.analysis.summary import Report, report_schema
 from helmholtz.analysis.table import curves_csv, read_run, rows
@@ -142,6 +145,26 @@ def test_what_is_lacking_is_said(tmp_path: Path, changes: Any, written: Any, els
     html = shown(report)
     assert " nan" not in html
     assert "In use" not in dict(answer(report)) or found.sentence
+
+
+def test_the_memory_is_that_of_a_pair_of_levels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unpacked all at once, 8 x 8 pairs of 3 seeds would take 8 bytes a test record and seed: 31 MB."""
+    records = 20_000
+    monkeypatch.setattr(synthetic, "RECORDS", synthetic.RECORDS | {"test": records})
+    made = functools.partial(synthetic.trial_result, records=records)
+    monkeypatch.setattr(synthetic, "trial_result", made)
+    run = experiment(levels=synthetic.LEVELS, seeds=3)
+    reported(tmp_path, run, lambda *_: 0.7)
+    found = read_run(open_store(str(tmp_path)), run, synthetic.DATASET)
+    table = rows(found)
+    tracemalloc.start()
+    try:
+        (matrix,) = mismatches(found, table, "A", 25)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(matrix.cells) == 64
+    assert peak < 10_000_000
 
 
 def test_the_figure_shows_every_number(tmp_path: Path) -> None:

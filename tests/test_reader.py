@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import html
 import io
 import os
@@ -14,11 +15,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from helmholtz.analysis.level_summary import LevelSummary
 from helmholtz.analysis.summary import Report
 from helmholtz.codecs.mp3 import Mp3Codec
+from helmholtz.errors import StorageError
 from helmholtz.export import export
 from helmholtz.levels import NONE, Level
 from helmholtz.manifest import level_folder
@@ -148,6 +152,64 @@ def test_names_from_data_stay_strings(tmp_path: Path) -> None:
     }
     assert found["CLASSES"] == list(report.classes)
     assert found["FOLDER"] == '/data/it\'s "here"\n{# no #}'
+
+
+def statements(source: str) -> str:
+    """The program without its constants."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant):
+            node.value = 0
+    return ast.dump(tree)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Report]:
+    sounds = synthetic.audio_experiment(levels=[NONE, 32], seeds=1)
+    root = tmp_path_factory.mktemp("small")
+    return {"image": summary(root / "images"), "audio": finish(open_store(str(root / "sounds")), sounds)}
+
+
+WORDS = st.text(max_size=60) | st.sampled_from(
+    ['"""', "'''", "\\", "\n", "#", "{{ 7 * 7 }}", "{% raw %}", "import os", "\0", "\u2028", '\r"""']
+)
+TEXT = st.lists(WORDS, max_size=4).map("".join)
+
+
+@settings(max_examples=100, deadline=None)
+@given(classes=st.lists(TEXT, min_size=4, max_size=4), folder=TEXT, medium=st.sampled_from(["image", "audio"]))
+def test_whatever_the_names_it_is_the_same_program(
+    small: dict[str, Report], classes: list[str], folder: str, medium: str
+) -> None:
+    """Only its constants differ, and these are the names."""
+    report = small[medium]
+    level = report.levels[1]
+    source = reader(report.model_copy(update={"classes": tuple(classes)}), level, f"gs://{folder}")
+    assert statements(source) == statements(reader(report, level, "gs://x"))
+    found = {
+        node.targets[0].id: node.value  # type: ignore[attr-defined]
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Assign)
+    }
+    assert ast.literal_eval(found["CLASSES"]) == classes
+    assert ast.literal_eval(found["FOLDER"]) == f"gs://{folder}"
+
+
+@settings(max_examples=100, deadline=None)
+@given(label=TEXT, codec=TEXT, medium=st.sampled_from(["image", "audio"]))
+def test_no_label_is_more_than_a_label(small: dict[str, Report], label: str, codec: str, medium: str) -> None:
+    report = small[medium]
+    forged = report.model_copy(update={"codec": report.codec.model_copy(update={"name": codec})})
+    level = report.levels[1]
+    with contextlib.suppress(StorageError):
+        source = reader(forged, level.model_copy(update={"label": label}), None)
+        assert statements(source) == statements(reader(report, level, None))
+
+
+def test_a_label_of_no_level_is_one_sentence(small: dict[str, Report]) -> None:
+    report = small["image"]
+    with pytest.raises(StorageError, match="is no label of a level; make the report again"):
+        reader(report, report.levels[1].model_copy(update={"label": '"""\nimport os'}), None)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,10 @@
-"""Every number of a report, computed again from curves.csv alone, with numpy and scipy and none of the analysis's own code.
+"""Every number of a report, computed again from curves.csv alone: of synthetic runs, and of real ones on real data.
 
-`same` walks through a part of report.json: each number in it must have been computed here, and agree.
+`same` walks through a part of report.json: each number in it must have been computed by `tests.recompute`, and agree.
 """
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 import itertools
@@ -16,400 +15,273 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import optimize, stats
 
 from helmholtz.report.publish import analyse
 from helmholtz.storage import open_store
+from tests import refit
 from tests import synthetic_run as synthetic
 from tests.finished_run import answer_elsewhere
+from tests.recompute import Sweep, less, number
+from tests.small_runs import PRICES, cifar10, photographs, strings, synthetic_root
 
-LEVELS = ("none", "100", "75", "50", "35", "25", "20", "15", "10", "5", "1")
-MARGIN, CONFIDENCE, SEEDS, EPOCHS = 0.015, 0.95, 5, 30
-PRICES = {"per_hour": 1.7, "per_gb_month": 23.0, "currency": "EUR"}
-ALSO = [{"architectures": list("ABCDEF"), "levels": ["none", 25]}]
-TEST_RECORDS, CHANCE = 2_000, 0.25
+OF_THE_DATA = {"theoretical_bits", "double_compressed", "source_levels", "coded_rates"}  # no measurements: not computed here
+
+Run = tuple[Sweep, dict[str, Any]]
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict[str, str]], dict[str, Any]]:
-    store = open_store(str(tmp_path_factory.mktemp("run")))
-    experiment = synthetic.experiment(
-        levels=LEVELS, architectures=["A", "F"], also=ALSO, prices=PRICES, analysis={"margin": MARGIN}
-    )
-    synthetic.write_run(store, experiment, skip=(("F", 50, 3),), not_converged=(("A", 5, 1),))
-    analyse(store, experiment, synthetic.DATASET)
-    table = list(csv.DictReader(io.StringIO(store.read_bytes("report/curves.csv").decode())))
-    return [row for row in table if row["status"] == "complete"], json.loads(store.read_bytes("report/report.json"))
+@pytest.fixture(scope="module", params=["synthetic", "photographs", "strings", "cifar10"])
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("run")
+    made = {"synthetic": synthetic_root, "photographs": photographs, "strings": strings}
+    if request.param == "cifar10":
+        return read(cifar10(folder, request.getfixturevalue("cifar10")))
+    return read(made[request.param](folder))
+
+
+def read(root: Path) -> Run:
+    csv.field_size_limit(2**24)
+    report = json.loads((root / "report" / "report.json").read_bytes())
+    table = list(csv.DictReader(io.StringIO((root / "report" / "curves.csv").read_text("utf-8"))))
+    return Sweep(table, report["experiment"]), report
 
 
 def same(found: Any, expected: Any, where: str = "") -> None:
+    """Whether all numbers of a part of the report, and all gaps among those expected, are as expected."""
     if isinstance(found, dict):
         for key, value in found.items():
-            if not isinstance(value, str | bool | None):
-                assert key in expected, f"{where}.{key} = {value} was not computed here"
-                same(value, expected[key], f"{where}.{key}")
-            elif key in expected:
-                assert value == expected[key], f"{where}.{key}"
+            if key in OF_THE_DATA:
+                continue
+            if key not in expected and not numbers(value):
+                continue
+            assert key in expected, f"{where}.{key} = {value} was not computed here"
+            same(value, expected[key], f"{where}.{key}")
     elif isinstance(found, list):
         assert len(found) == len(expected), where
         for n, (one, other) in enumerate(zip(found, expected, strict=True)):
             same(one, other, f"{where}[{n}]")
-    else:
+    elif isinstance(found, float) and expected is not None:
         assert found == pytest.approx(expected, rel=1e-4, abs=1e-7), where
+    else:
+        assert found == expected, where
 
 
-def cell(table: list[dict[str, str]], column: str, architecture: str, level: Any) -> dict[int, float]:
-    mine = [row for row in table if (row["architecture"], row["level"]) == (architecture, str(level))]
-    return {int(row["seed"]): float(row[column]) for row in mine if row[column] != ""}
+def numbers(part: Any) -> bool:
+    """Whether there is a number anywhere in it."""
+    if isinstance(part, dict | list):
+        return any(numbers(inner) for inner in (part.values() if isinstance(part, dict) else part))
+    return isinstance(part, int | float) and not isinstance(part, bool)
 
 
-def right(table: list[dict[str, str]], architecture: str, level: Any, column: str = "test_right") -> dict[int, np.ndarray]:
-    """0 or 1 for each test record, by seed; every record is a group of its own."""
-    found = {}
-    for row in table:
-        if (row["architecture"], row["level"]) == (architecture, str(level)):
-            assert row["test_groups"] == f"{TEST_RECORDS}*1"
-            bits = np.unpackbits(np.frombuffer(base64.b64decode(row[column]), np.uint8))
-            found[int(row["seed"])] = bits[:TEST_RECORDS].astype(float)
-    return found
+def test_levels_cells_and_counts(run: Run) -> None:
+    sweep, report = run
+    same(report["levels"], [sweep.level_summary(level) for level in sweep.swept])
+    cells = list(dict.fromkeys((row["architecture"], row["level"]) for row in sweep.all))
+    found = {(cell["architecture"], str(cell["level"])): cell for cell in report["cells"]}
+    assert found.keys() == set(cells)
+    for at in cells:
+        same(found[at], sweep.cell_summary(*at), f"cell {at}")
+    counts = {"expected": len(sweep.all), "complete": len(sweep.rows)}
+    same(report["trials"], counts | {key: report["trials"][key] for key in ("diverged", "missing")})
+    assert (report["test_records"], report["test_groups"]) == (sweep.sizes.sum(), len(sweep.sizes))
 
 
-def records_part(values: np.ndarray) -> tuple[float, float]:
-    """Of a table [seeds, records]: variance of its mean by the choice of records, and what few records skew it by.
-
-    From the mean squares of a two-way analysis of variance; one record more than was seen may have differed.
-    """
-    seeds, records = values.shape
-    rest = values - values.mean(0) - values.mean(1, keepdims=True) + values.mean()
-    single = (rest**2).sum() / ((seeds - 1) * (records - 1))
-    part = max(float(seeds * values.mean(0).var(ddof=1) - single), 0.0)
-    return part / (seeds * records) + 1 / records**2, 1 / records
+def test_walks_and_equivalences(run: Run) -> None:
+    sweep, report = run
+    for walk, equivalences in zip(report["walks"], report["equivalences"], strict=True):
+        expected = sweep.walk(walk["architecture"])
+        same(walk, expected)
+        findings = [sweep.equivalence(one) | {"level": one["level"]} for one in expected["comparisons"]]
+        same(equivalences["findings"], findings)
 
 
-def less(one: dict[int, np.ndarray], other: dict[int, np.ndarray]) -> np.ndarray:
-    return np.array([one[seed] - other[seed] for seed in one if seed in other])
+def test_the_recommendation_and_what_it_saves(run: Run) -> None:
+    sweep, report = run
+    answer, walks = report["recommendation"], {walk["architecture"]: walk for walk in report["walks"]}
+    validation = {name: np.mean(list(sweep.cell("validation_accuracy", name, "none").values())) for name in walks}
+    leading = max(validation, key=validation.__getitem__)
+    level = sweep.walk(leading)["n_approx"]
+    ratio = sweep.epochs_ratio(leading, level)
+    same(answer, {"architecture": leading, "level": level, "epochs_ratio": ratio})
 
+    def training(architecture: str | None, at: Any) -> Any:
+        if architecture is None or at is None:
+            return None
+        cell = sweep.cell_summary(architecture, str(at))
+        return None if cell["not_converged"] or not cell["complete"] else cell["cost_to_converge"]
 
-def mean_of(values: list[float], back: Any = lambda value: value, answers: np.ndarray | None = None) -> dict[str, Any]:
-    n, mean, sd = len(values), float(np.mean(values)), float(np.std(values, ddof=1))
-    half = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * sd / n**0.5
-    if answers is not None:
-        half = math.hypot(half, stats.norm.ppf((1 + CONFIDENCE) / 2) * records_part(answers)[0] ** 0.5)
-    return {"n": n, "mean": back(mean), "sd": sd, "low": back(mean - half), "high": back(mean + half)}
-
-
-def detected(n: int, sd: float, variance: float) -> float:
-    """The loss that a one-sided t test finds with probability 0.8, and what the test set adds."""
-    critical = stats.t.ppf(CONFIDENCE, n - 1)
-    alone = optimize.brentq(lambda loss: stats.nct.sf(critical, n - 1, loss / sd * n**0.5) - 0.8, sd / 10, 10 * sd)
-    return math.hypot(alone, (stats.norm.ppf(CONFIDENCE) + stats.norm.ppf(0.8)) * variance**0.5)
-
-
-def comparison(one: dict[int, np.ndarray], reference: dict[int, np.ndarray]) -> dict[str, Any]:
-    answers = less(one, reference)
-    values = answers.mean(1).tolist()
-    n, mean, sd = len(values), float(np.mean(values)), float(np.std(values, ddof=1))
-    variance, skew = records_part(answers)
-    z = stats.norm.ppf(CONFIDENCE)
-    tail = z * z * skew / 2
-    bound = math.hypot(stats.t.ppf(CONFIDENCE, n - 1) * sd / n**0.5, tail + math.sqrt(tail**2 + z * z * variance))
-    interval = mean_of(values, answers=answers)
-    verdict = "non-inferior" if mean - bound > -MARGIN else "inferior" if mean + bound < -MARGIN else "undecided"
-    return {
-        "pairs": n, "dropped": SEEDS - n, "difference": mean, "sd": sd, "lower_bound": mean - bound,
-        "bound_confidence": CONFIDENCE, "low": interval["low"], "high": interval["high"],
-        "detectable": detected(n, sd, variance), "test_set_sd": variance**0.5, "test_set_skew": skew, "verdict": verdict,
-        "seeds_needed": next((k for k in range(2, 101) if detected(k, sd, variance) <= MARGIN), None),
-    }  # fmt: skip
-
-
-def test_cells_levels_and_costs(run: tuple[list[dict[str, str]], dict[str, Any]]) -> None:
-    table, report = run
-    for found in report["cells"]:
-        at = found["architecture"], found["level"]
-        epochs, seconds = cell(table, "epochs_to_converge", *at), cell(table, "train_seconds", *at)
-        spent = [seconds[seed] * epochs[seed] / EPOCHS for seed in epochs]
-        expected: dict[str, Any] = {
-            name: mean_of(list(cell(table, name, *at).values()))
-            for name in ("validation_accuracy", "epochs_to_converge", "train_seconds")
-        }
-        answers = right(table, *at)
-        for seed, accuracy in cell(table, "test_accuracy", *at).items():
-            assert answers[seed].mean() == pytest.approx(accuracy)
-        means = [one.mean() for one in answers.values()]
-        expected |= {"test_accuracy": mean_of(means, answers=np.array(list(answers.values())))}
-        expected |= {name: cell(table, name, *at)[0] for name in ("parameters", "multiply_accumulates")}
-        mine = [row for row in table if (row["architecture"], row["level"]) == (at[0], str(at[1]))]
-        expected |= {
-            "quantisation": 0 if at[1] == "none" else (100 - at[1]) / 100, "complete": len(mine), "missing": SEEDS - len(mine),
-            "diverged": 0, "not_converged": sum(row["converged"] == "False" for row in mine), "level": at[1],
-            "seconds_to_converge": mean_of(spent), "cost_to_converge": mean_of([s / 3600 * 1.7 for s in spent]),
-            "epochs_to_converge_reference": {"n": 0},
-        }  # fmt: skip
-        same(found, expected, f"cell {at}")
-    size = {row["level"]: float(row["payload_bytes"]) for row in table}
-    for level in report["levels"]:
-        assert level["ratio_to_none"] == pytest.approx(size["none"] / size[str(level["level"])])
-        assert level["storage_cost"] == pytest.approx(size[str(level["level"])] / 1e9 * 23)
-    costs = {(c["architecture"], c["level"]): c["cost_to_converge"] for c in report["cells"]}
-    leading, level, smallest = report["recommendation"]["architecture"], report["recommendation"]["level"], report["smallest"]
+    size = {at: (sweep.at("payload_bytes", at) or 0.0) / 1e9 * PRICES["per_gb_month"] for at in sweep.swept}
     expected = {
-        "training_at_none": costs[leading, "none"], "training_at_level": costs[leading, level],
-        "training_smallest": costs[smallest["smallest"], level], "storing_none": size["none"] / 1e9 * 23,
-        "storing_level": size[str(level)] / 1e9 * 23,
+        "training_at_none": training(leading, "none"), "training_at_level": training(leading, level),
+        "training_smallest": training(report["smallest"]["smallest"], level), "storing_none": size["none"],
+        "storing_level": size[str(level)] if level is not None else None,
     }  # fmt: skip
     same(report["costs"], expected)
 
 
-def test_walks_equivalences_and_the_recommendation(run: tuple[list[dict[str, str]], dict[str, Any]]) -> None:
-    table, report = run
-    for walk, equivalences in zip(report["walks"], report["equivalences"], strict=True):
-        name = walk["architecture"]
-        none = right(table, name, "none")
-        expected = [comparison(right(table, name, level), none) | {"level": int(level)} for level in LEVELS[1:]]
-        passed = [c["level"] for c in expected]
-        stop = next(n for n, c in enumerate(expected) if c["verdict"] != "non-inferior")
-        end = {"stopped_at": passed[stop], "n_approx": passed[stop - 1], "above_chance": True, "chance": CHANCE}
-        same(walk, {"comparisons": expected} | end)
-        for found, one in zip(equivalences["findings"], expected, strict=True):
-            distance, error = abs(one["difference"]), one["sd"] / one["pairs"] ** 0.5
-            p = found["p_value"]  # at one minus that confidence the bound just reaches the margin
-            t, z = stats.t.isf(p, one["pairs"] - 1), stats.norm.isf(p)
-            tail = z * z * one["test_set_skew"] / 2
-            half = math.hypot(t * error, tail + math.sqrt(tail**2 + (z * one["test_set_sd"]) ** 2))
-            if 1e-12 < p < 1 - 1e-12:
-                assert half * np.sign(0.5 - p) == pytest.approx(MARGIN - distance, abs=1e-6)
-            assert (found["finding"] == "equivalent") == (p < 0.05)
-    answer = report["recommendation"]
-    validation = {name: np.mean(list(cell(table, "validation_accuracy", name, "none").values())) for name in "AF"}
-    assert answer["architecture"] == max(validation, key=validation.__getitem__)
-    assert answer["level"] == next(w["n_approx"] for w in report["walks"] if w["architecture"] == answer["architecture"])
-    epochs = [cell(table, "epochs_to_converge", answer["architecture"], level) for level in (answer["level"], "none")]
-    logs = [math.log(epochs[0][seed] / epochs[1][seed]) for seed in epochs[0]]
-    same(answer["epochs_ratio"], mean_of(logs, math.exp) | {"sd": None})
+def test_smallest_architecture(run: Run) -> None:
+    sweep, report = run
+    found, level = report["smallest"], report["recommendation"]["level"]
+    assert found["level"] == level
+    sizes = {row["architecture"]: int(row["parameters"]) for row in sweep.rows if row["level"] == str(level)}
+    largest, *smaller = sorted(sizes, key=lambda name: -sizes[name]) or [None]
+    if not smaller:
+        assert (found["comparisons"], found["smallest"], found["whole_difference"]) == ([], None, None)
+        return
+    answers = {name: sweep.right(name, str(level)) for name in sizes}
+    compared = [sweep.compare(answers[name], answers[largest]) | {"level": level} for name in smaller]
+    passed = [
+        n for n, _ in itertools.takewhile(lambda at: at[1]["verdict"] == "non-inferior", zip(smaller, compared, strict=True))
+    ]
+    stopped = smaller[len(passed)] if len(passed) < len(smaller) else None
+    whole = sweep.accuracy(less(answers[passed[-1]], sweep.right(largest, "none"))) if passed else None
+    rows = [{"architecture": n, "parameters": sizes[n], "comparison": c} for n, c in zip(smaller, compared, strict=True)]
+    same(
+        found,
+        {
+            "level": level, "largest": largest, "comparisons": rows, "stopped_at": stopped,
+            "smallest": passed[-1] if passed else None, "whole_difference": whole,
+        },
+    )  # fmt: skip
 
 
-def test_smallest_architecture(run: tuple[list[dict[str, str]], dict[str, Any]]) -> None:
-    table, report = run
-    found = report["smallest"]
-    level = found["level"]
-    sizes = {row["architecture"]: int(row["parameters"]) for row in table if row["level"] == str(level)}
-    *smaller, largest = sorted(sizes, key=sizes.__getitem__)
-    answers = {name: right(table, name, level) for name in sizes}
-    expected = [comparison(answers[name], answers[largest]) | {"level": level} for name in smaller[::-1]]
-    stop = next(n for n, c in enumerate(expected) if c["verdict"] != "non-inferior")
-    assert (found["largest"], found["stopped_at"], found["smallest"]) == (largest, smaller[::-1][stop], smaller[::-1][stop - 1])
-    changed = less(answers[found["smallest"]], right(table, largest, "none"))
-    whole = mean_of(changed.mean(1).tolist(), answers=changed)
-    pairs = zip(smaller[::-1], expected, strict=True)
-    compared = [{"architecture": name, "parameters": sizes[name], "comparison": c} for name, c in pairs]
-    same(found, {"comparisons": compared, "whole_difference": whole, "level": level})
+def test_broken_sticks_and_bits(run: Run) -> None:
+    sweep, report = run
+    for found, both, walk in zip(report["sticks"], report["n_approx"], report["walks"], strict=True):
+        stick = sweep.stick(found["architecture"])
+        same(found, stick)
+        measured = sweep.n_approx(sweep.walk(walk["architecture"]), stick)
+        theory = [] if both["by_test"] is None else theoretical(report, both["by_test"])
+        same(both, measured | {"bits": measured["bits"] + theory})
 
 
-def columns(table: list[dict[str, str]], name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """ln(bits), accuracy and seed of every trial of an architecture at the swept levels."""
-    mine = [row for row in table if row["architecture"] == name]
-    values = [(math.log(float(r["payload_bits_per_sample"])), float(r["test_accuracy"]), int(r["seed"])) for r in mine]
-    x, y, seed = (np.array(column) for column in zip(*values, strict=True))
-    return x, y, seed
+def theoretical(report: dict[str, Any], level: int) -> list[dict[str, Any]]:
+    """The paper's, of 16 bits; none for audio."""
+    (bits,) = (one["theoretical_bits"] for one in report["levels"] if one["level"] == level)
+    return [{"total": 16, "noise": 16 - at["left"], "content": at["left"]} for at in bits.values()]
 
 
-def residual(y: np.ndarray, *design: np.ndarray) -> tuple[float, np.ndarray]:
-    matrix = np.column_stack(design)
-    found = np.linalg.lstsq(matrix, y, rcond=None)[0]
-    return float(((y - matrix @ found) ** 2).sum()), found
-
-
-def stick_at(b: float, x: np.ndarray, y: np.ndarray, offsets: np.ndarray) -> tuple[float, np.ndarray]:
-    return residual(y, np.minimum(x - b, 0), *offsets)
-
-
-def best_breakpoint(x: np.ndarray, y: np.ndarray, offsets: np.ndarray) -> float:
-    knots = np.unique(x)
-    found = []
-    for low, high in itertools.pairwise(knots[1:]):
-        one = optimize.minimize_scalar(
-            lambda b: stick_at(b, x, y, offsets)[0], bounds=(low, high), method="bounded", options={"xatol": 1e-10}
-        )
-        found.append((one.fun, one.x))
-    return float(min(found)[1])
-
-
-def accepted(top: float, x: np.ndarray, y: np.ndarray, offsets: np.ndarray) -> tuple[float, float]:
-    """Lowest and highest breakpoint whose sum of squares is below `top`; there may be others between them that aren't."""
-
-    def excess(at: float) -> float:
-        return stick_at(at, x, y, offsets)[0] - top
-
-    grid = np.linspace(np.unique(x)[0] + 1e-9, np.unique(x)[-1], 1_500)
-    (inside,) = np.nonzero([excess(at) < 0 for at in grid])
-    ends = (grid[inside[0] - 1], grid[inside[0]]), (grid[inside[-1]], grid[inside[-1] + 1])
-    low, high = (float(optimize.brentq(excess, *pair)) for pair in ends)
-    return low, high
-
-
-def covariance(table: list[dict[str, str]], name: str, x: np.ndarray) -> np.ndarray:
-    """Of the trials in the order of `x`, by the choice of test records: between levels, the same for all seeds of a level."""
-    by_level = [right(table, name, level) for level in LEVELS]
-    means = np.array([np.mean(list(answers.values()), axis=0) for answers in by_level])
-    whole, own = np.cov(means), np.zeros((len(LEVELS), len(LEVELS)))
-    for i, j in itertools.product(range(len(LEVELS)), repeat=2):
-        for seed in by_level[i].keys() & by_level[j].keys():
-            one, other = (by_level[k][seed] - by_level[k][seed].mean() - means[k] + means[k].mean() for k in (i, j))
-            n, m = len(by_level[i]), len(by_level[j])
-            own[i, j] += one @ other / (TEST_RECORDS - 1) / math.sqrt(n * m * (n - 1) * (m - 1))
-    bits = {row["level"]: math.log(float(row["payload_bits_per_sample"])) for row in table}
-    at = [next(k for k, level in enumerate(LEVELS) if bits[level] == value) for value in x]
-    values, vectors = np.linalg.eigh((whole - own) / TEST_RECORDS)
-    return ((vectors * values.clip(0)) @ vectors.T)[np.ix_(at, at)]
-
-
-def test_broken_sticks_and_bits(run: tuple[list[dict[str, str]], dict[str, Any]]) -> None:
-    table, report = run
-    for found, both in zip(report["sticks"], report["n_approx"], strict=True):
-        x, y, seed = columns(table, found["architecture"])
-        offsets = np.array([seed == k for k in range(SEEDS)], float)
-        knots = np.unique(x)
-        saturated, _ = residual(y, *offsets, *[x == knot for knot in knots[1:]])
-        b = best_breakpoint(x, y, offsets)
-        rss, fitted = stick_at(b, x, y, offsets)
-        slope, plateau = float(fitted[0]), float(np.mean(fitted[1:]))
-        # What one trial's noise, and what the luck of the test set, does to the breakpoint, by differences.
-        moved = []
-        for trial in range(len(y)):
-            up, down = y.copy(), y.copy()
-            up[trial], down[trial] = up[trial] + 1e-4, down[trial] - 1e-4
-            moved.append((best_breakpoint(x, up, offsets) - best_breakpoint(x, down, offsets)) / 2e-4)
-        luck = covariance(table, found["architecture"], x)
-        weight = np.array(moved) / np.linalg.norm(moved)
-        # What that luck adds to the distance of the levels' means from the stick: what the offsets and the stick leave of it.
-        tangents = np.column_stack([*offsets, np.minimum(x - b, 0), x <= b])
-        left = np.eye(len(x)) - tangents @ np.linalg.pinv(tangents)
-        degrees, single = len(knots) - 3, saturated / (len(y) - len(knots) - SEEDS + 1)
-        further = max((rss - saturated - np.trace(left @ luck)) / degrees - single, 0)
-        allowed = stats.t.ppf(0.975, len(y) - len(knots) - SEEDS + 1) ** 2 * single
-        allowed += stats.t.ppf(0.975, degrees) ** 2 * further + stats.norm.ppf(0.975) ** 2 * weight @ luck @ weight
-        low, high = accepted(rss + allowed, x, y, offsets)
-        names = {math.log(float(row["payload_bits_per_sample"])): row["level"] for row in table}
-        above = int(names[min(knot for knot in knots if knot >= b)])
-        same(
-            found,
-            {
-                "levels": len(knots), "trials": len(y), "plateau": plateau, "slope": slope, "breakpoint": math.exp(b),
-                "above": above, "below": int(names[max(knot for knot in knots if knot < b)]),
-                "low": math.exp(low), "high": math.exp(high),
-            },
-        )  # fmt: skip
-        bits = {row["level"]: float(row["payload_bits_per_sample"]) for row in table}
-        content = bits[str(both["by_test"])]
-        measured = {"total": bits["none"], "noise": bits["none"] - content, "content": content}
-        theory = [{"total": 16, "noise": 16 - left, "content": left} for left in (1.15667, 1.39186)]
-        assert (both["by_test"], both["by_stick"]) == (25, above)
-        same(both["bits"], [measured, *theory])
-
-
-def logistic(x: np.ndarray, top: float, middle: float, steepness: float) -> np.ndarray:
-    return top / (1 + np.exp(-steepness * (x - middle)))
-
-
-def test_curves_and_models(run: tuple[list[dict[str, str]], dict[str, Any]]) -> None:
-    table, report = run
+def test_curves_and_models(run: Run) -> None:
+    sweep, report = run
     for curve, models in zip(report["curves"], report["models"], strict=True):
         name = curve["architecture"]
-        lossy = LEVELS[:0:-1]  # most compressed first
-        y = np.array([np.mean(list(cell(table, "test_accuracy", name, level).values())) for level in lossy])
-        q = np.log(np.array([float(level) for level in lossy]))
-        bits = np.log([float(next(r["payload_bits_per_sample"] for r in table if r["level"] == level)) for level in lossy])
-        n, total = len(y), float(((y - y.mean()) ** 2).sum())
+        lossy = sweep.swept[:0:-1]  # most compressed first
+        y, q = np.array(sweep.means(name, lossy)), np.log([100 * (1 - (sweep.at("Q", level) or 0.0)) for level in lossy])
+        x = np.log([sweep.bits(level) for level in lossy])
         c = float(q @ y / (q @ q))
-        assert (curve["c"], curve["r2"]) == pytest.approx((c, 1 - ((y - c * q) ** 2).sum() / total))
-        one = np.ones((1, n))
-        steps = optimize.isotonic_regression(y).x
-        logistic = optimize.curve_fit(lambda x, p, m, s: p / (1 + np.exp(-s * (x - m))), bits, y, (0.86, -2, 2), maxfev=20_000)[
-            0
-        ]
-        sigmoid = logistic[0] / (1 + np.exp(-logistic[2] * (bits - logistic[1])))
-        expected = {
-            "paper": (float(((y - c * q) ** 2).sum()), 1), "constant": (total, 1),
-            "affine-log": (residual(y, *one, q)[0], 2),
-            "plateau-log": (stick_at(best_breakpoint(bits, y, one), bits, y, one)[0], 3),
-            "logistic": (float(((y - sigmoid) ** 2).sum()), 3),
-            "isotonic": (float(((y - steps) ** 2).sum()), len(np.unique(steps))),
-        }  # fmt: skip
-        aicc = {}
-        for fit in models["lossy"]["fits"]:
-            rss, count = expected[fit["name"]]
-            k = count + 1
-            assert (fit["count"], fit["rss"]) == (count, pytest.approx(rss, rel=1e-4))
-            assert fit["r2"] == pytest.approx(1 - rss / total, rel=1e-4)
-            if n > k + 1:
-                aicc[fit["name"]] = n * math.log(rss / n) + 2 * k + 2 * k * (k + 1) / (n - k - 1)
-        for fit in models["lossy"]["fits"]:
-            assert (fit["aicc"] is None) == (fit["name"] not in aicc)
-            if fit["aicc"] is not None:
-                assert fit["aicc"] == pytest.approx(aicc[fit["name"]], abs=1e-3)
-                assert fit["delta"] == pytest.approx(aicc[fit["name"]] - min(aicc.values()), abs=1e-3)
-        at = models["prediction"]
-        assert (at["predicted"], at["measured"]) == pytest.approx((c * math.log(at["level"]), y[lossy.index(str(at["level"]))]))
+        r2 = 1 - ((y - c * q) ** 2).sum() / ((y - y.mean()) ** 2).sum()
+        same(curve, {"levels": len(lossy), "c": c, "r2": r2})
+        fitted(models["lossy"], q, x, y)
+        everywhere = [*lossy, "none"]
+        bits = np.log([sweep.bits(level) for level in everywhere])
+        fitted(models["with_none"], np.zeros(len(everywhere)), bits, np.array(sweep.means(name, everywhere)))
+        at, level = models["prediction"], sweep.walk(name)["n_approx"]
+        paper = next(fit for fit in models["lossy"]["fits"] if fit["name"] == "paper")
+        place = None if level is None else lossy.index(str(level))
+        said = {"predicted": None if place is None else c * q[place], "measured": None if place is None else y[place]}
+        same(at, {"r2": r2, "delta": paper["delta"], "level": level} | said)
 
 
-def test_claims(run: tuple[list[dict[str, str]], dict[str, Any]]) -> None:
-    table, report = run
+def fitted(ranking: dict[str, Any], q: np.ndarray, x: np.ndarray, y: np.ndarray) -> None:
+    """Parameters give the residuals that are told, and no search finds smaller ones."""
+    n, total = len(y), float(((y - y.mean()) ** 2).sum())
+    scores = {}
+    for fit in ranking["fits"]:
+        least, count, _ = refit.model(fit["name"], q, x, y)
+        rss = float(((y - refit.predictions(fit, q, x)) ** 2).sum())
+        same({key: fit[key] for key in ("levels", "count", "rss")}, {"levels": n, "count": count, "rss": rss})
+        assert least * (1 - 1e-6) - 1e-9 <= rss <= least * (1 + 1e-3) + 1e-9, fit["name"]
+        scores[fit["name"]] = refit.aicc(n, count, rss)
+        same({key: fit[key] for key in ("r2", "aicc")}, {"r2": 1 - rss / total, "aicc": scores[fit["name"]]})
+        if fit["name"] == "logistic" and n <= count + 2:  # without one level many curves fit as well, and differ there
+            assert fit["left_out_error"] is None or 0 <= fit["left_out_error"] < 1
+            continue
+        error = refit.left_out(fit["name"], q, x, y) if fit["left_out_error"] is not None else None
+        assert fit["left_out_error"] == (None if error is None else pytest.approx(error, rel=2e-2, abs=1e-6)), fit["name"]
+    known = [score for score in scores.values() if score is not None]
+    for fit in ranking["fits"]:
+        score = scores[fit["name"]]
+        assert fit["delta"] == (None if score is None else pytest.approx(score - min(known), abs=1e-3))
+
+
+def test_claims(run: Run) -> None:
+    sweep, report = run
+    one, two, three, four, five = report["claims"]
     leading, level = report["recommendation"]["architecture"], report["recommendation"]["level"]
-    accuracies = {lossy: cell(table, "test_accuracy", leading, lossy) for lossy in LEVELS[1:]}
+    lossy = sweep.swept[1:]
+    accuracies = [sweep.cell("test_accuracy", leading, at) for at in lossy]
+    q = np.log([100 * (1 - (sweep.at("Q", at) or 0.0)) for at in lossy])
     unexplained = []
-    for seed in range(SEEDS):
-        if all(seed in own for own in accuracies.values()):
-            y, q = np.array([own[seed] for own in accuracies.values()]), np.log([float(lossy) for lossy in accuracies])
+    for seed in range(sweep.seeds):
+        if all(seed in own for own in accuracies):
+            y = np.array([own[seed] for own in accuracies])
+            if np.ptp(y) == 0:
+                continue
             unexplained.append(math.log(((y - (q @ y) / (q @ q) * q) ** 2).sum() / ((y - y.mean()) ** 2).sum()))
-    turned = mean_of(unexplained, lambda value: 1 - math.exp(value))
+    turned = sweep.mean(unexplained, lambda value: 1 - math.exp(value))
     r2 = {"effect": turned["mean"], "low": turned["high"], "high": turned["low"]}
-    harm = comparison(right(table, leading, level), right(table, leading, "none"))
+    hopeless = report["recommendation"]["outcome"] in ("no-results", "no-levels", "chance")
+    models = {each["architecture"]: each for each in report["models"]}
+    unknown = hopeless or models[leading]["prediction"]["verdict"] == "unknown"
+    same(one, {"number": 1} | (dict.fromkeys(r2) if unknown or r2["low"] is None else r2))
+    same(five, {"number": 5} | (dict.fromkeys(r2) if unknown else r2))
+    shown = sweep.compare(sweep.right(leading, str(level or lossy[0])), sweep.right(leading, "none"))
+    effect = {"effect": shown["difference"], "low": shown["low"], "high": shown["high"]}
+    same(two, {"number": 2} | (dict.fromkeys(effect) if hopeless else effect))
     small = report["smallest"]
-    size = comparison(*(right(table, name, level) for name in (small["smallest"], small["largest"])))
-    # Levels where all five seeds of all architectures there converged; two architectures at least.
-    whole = [lv for lv in LEVELS if all(r["converged"] == "True" for r in table if r["level"] == lv) and lv != "50"]
+    named = small["smallest"] or small["stopped_at"]
+    size = {"effect": None, "low": None, "high": None}
+    if named and not hopeless:
+        there = sweep.compare(*(sweep.right(name, str(level)) for name in (named, small["largest"])))
+        size = {"effect": there["difference"], "low": there["low"], "high": there["high"]}
+    same(three, {"number": 3} | size)
+    same(four, {"number": 4} | epochs_for_twice_the_parameters(sweep))
+
+
+def epochs_for_twice_the_parameters(sweep: Sweep) -> dict[str, Any]:
+    """From levels at which all trials of two architectures or more converged: a slope for each seed, by least squares."""
+    whole = []
+    for level in dict.fromkeys(row["level"] for row in sweep.all):
+        mine = [row for row in sweep.all if row["level"] == level]
+        several = len({row["architecture"] for row in mine}) > 1
+        whole += [level] if several and all(row["converged"] == "True" for row in mine) else []
     slopes = []
-    for seed in range(SEEDS):
-        mine = [r for r in table if r["level"] in whole and r["seed"] == str(seed)]
-        y = np.log([float(r["epochs_to_converge"]) for r in mine])
-        x = np.log([float(r["parameters"]) for r in mine])
-        slopes.append(residual(y, x, *[[float(r["level"] == lv) for r in mine] for lv in whole])[1][0])
-    epochs = mean_of(slopes, lambda value: 2**value)
-    expected = [
-        {"number": 1, "verdict": "contradicted"} | r2,
-        {"number": 2, "verdict": "supported", "effect": harm["difference"], "low": harm["low"], "high": harm["high"]},
-        {"number": 3, "verdict": "supported", "effect": size["difference"], "low": size["low"], "high": size["high"]},
-        {"number": 4, "effect": epochs["mean"], "low": epochs["low"], "high": epochs["high"]},
-        {"number": 5, "verdict": "not tested"} | r2,
-    ]
-    same(report["claims"], expected)
-    four = report["claims"][3]
-    assert four["verdict"] == ("supported" if epochs["low"] > 1 else "contradicted" if epochs["high"] < 1 else "not shown")
+    for seed in range(sweep.seeds) if whole else ():
+        mine = [row for row in sweep.rows if row["level"] in whole and row["seed"] == str(seed)]
+        y = np.log([float(row["epochs_to_converge"]) for row in mine])
+        x = np.log([float(row["parameters"]) for row in mine])
+        slopes.append(refit.residual(y, x, *[[float(row["level"] == level) for row in mine] for level in whole])[1][0])
+    found = sweep.mean(slopes, lambda value: 2**value)
+    return {"effect": found["mean"], "low": found["low"], "high": found["high"]}
+
+
+def test_the_synthetic_run_is_as_it_was_made(tmp_path: Path) -> None:
+    """What `recompute` finds is not only the report's, but true: knee at 25, architecture F a little better than A."""
+    sweep, report = read(synthetic_root(tmp_path))
+    assert [sweep.walk(name)["n_approx"] for name in "AF"] == [25, 25]
+    assert sweep.stick("F")["low"] <= sweep.bits("25") <= sweep.stick("F")["high"]
+    assert [claim["verdict"] for claim in report["claims"][:3]] == ["contradicted", "supported", "supported"]
 
 
 def test_mismatch(tmp_path: Path) -> None:
     store, levels = open_store(str(tmp_path)), ("none", "50", "25", "5")
-    experiment = synthetic.experiment(levels=levels, training={"mismatch": True}, analysis={"margin": MARGIN})
+    experiment = synthetic.experiment(levels=levels, training={"mismatch": True}, analysis={"margin": 0.015})
     synthetic.write_run(store, experiment)
     random = np.random.default_rng(7)
     answer_elsewhere(
         store, experiment, lambda a, _, at, seed: round(synthetic.accuracy(a, at, seed) - random.uniform(0, 0.1), 4)
     )
     analyse(store, experiment, synthetic.DATASET)
-    table = list(csv.DictReader(io.StringIO(store.read_bytes("report/curves.csv").decode())))
-    (found,) = json.loads(store.read_bytes("report/report.json"))["mismatch"]
+    sweep, report = read(tmp_path)
+    (found,) = report["mismatch"]
     expected = []
     for trained, tested in itertools.product(levels, levels):
-        here, matched = (right(table, "A", level, f"right_at_{tested}") for level in (trained, tested))
-        shares = {seed: answers.mean() for seed, answers in here.items()}
-        assert cell(table, f"tested_at_{tested}", "A", trained) == pytest.approx(shares)
-        changed = less(here, matched)
-        difference = None if trained == tested else mean_of(changed.mean(1).tolist(), answers=changed)
-        all_answers = np.array(list(here.values()))
-        expected.append({"accuracy": mean_of(list(shares.values()), answers=all_answers), "difference": difference})
-        expected[-1] |= {key: at if at == "none" else int(at) for key, at in (("trained_at", trained), ("tested_at", tested))}
+        here, matched = (sweep.right("A", level, f"right_at_{tested}") for level in (trained, tested))
+        shares = {seed: float(sweep.share(answers)) for seed, answers in here.items()}
+        assert sweep.cell(f"tested_at_{tested}", "A", trained) == pytest.approx(shares)
+        difference = None if trained == tested else sweep.accuracy(less(here, matched))
+        expected.append({"accuracy": sweep.accuracy(here), "difference": difference})
+        expected[-1] |= {"trained_at": number(trained), "tested_at": number(tested)}
     same(found["cells"], expected)
-    both = (right(table, "A", level, "right_at_none") for level in ("25", "none"))
-    same(found["uncompressed"], comparison(*both) | {"level": 25})
+    both = (sweep.right("A", level, "right_at_none") for level in ("25", "none"))
+    same(found["uncompressed"], sweep.compare(*both) | {"level": 25})
     assert found["uncompressed"]["verdict"] == "inferior"

@@ -69,7 +69,7 @@ def summarise_level(run: Run, level: Level) -> LevelSummary:
         quantisation=run.codec.quantisation(level),
         records={name: split.records for name, split in manifest.splits.items()} if manifest else {},
         payload_bytes=nbytes,
-        coded_bytes=sum(split.coded_bits for split in manifest.splits.values()) / 8 if manifest else None,
+        coded_bytes=manifest.coded_bytes if manifest else None,
         source_bytes=manifest.source_bytes if manifest else None,
         ratio_to_none=none.payload_bytes / nbytes if none and nbytes else None,
         ratio_to_source=manifest.ratio_to_source if manifest else None,

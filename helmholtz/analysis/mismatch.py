@@ -9,6 +9,7 @@ again: the matched accuracies at the level are no part of the difference.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,8 +20,18 @@ from helmholtz.analysis.table import Row, Run
 from helmholtz.analysis.wording import level_name, original, points, signed
 from helmholtz.levels import NONE, Level, sort_key
 
-Tested = Mapping[tuple[Level, Level], Answers]
-"""(level trained at, level tested at) -> right answers."""
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """What the networks of one architecture had right, packed: unpacked all at once the pairs of levels would fill memory."""
+
+    packed: Mapping[tuple[Level, Level], Mapping[int, str]]  # (level trained at, level tested at) -> seed -> right answers
+    sizes: str  # of the groups of test records
+
+    def answers(self, trained_at: Level, tested_at: Level) -> Answers:
+        """Right answers of one pair of levels; of no seeds where it wasn't tested."""
+        by_seed = self.packed.get((trained_at, tested_at))
+        return Answers({}, np.ones(0)) if by_seed is None else read_answers(by_seed, self.sizes)
 
 
 class MismatchCell(Documented):
@@ -69,23 +80,23 @@ def _mismatch(run: Run, table: Sequence[Row], architecture: str, level: Level | 
             sizes = row.test_groups
             for tested_at, right in row.right_at.items():
                 packed.setdefault((row.level, tested_at), {})[row.seed] = right
-    tested = {pair: read_answers(by_seed, sizes) for pair, by_seed in packed.items()}
+    tested = Tested(packed, sizes)
     asked = None if level is None else _uncompressed(run, table, architecture, level, tested)
     return Mismatch(
         architecture=architecture,
-        cells=tuple(_cell(run, tested, *pair) for pair in sorted(tested, key=lambda pair: [*map(sort_key, pair)])),
+        cells=tuple(_cell(run, tested, *pair) for pair in sorted(packed, key=lambda pair: [*map(sort_key, pair)])),
         uncompressed=asked,
         sentence="" if asked is None else _sentence(run, asked),
     )
 
 
 def _cell(run: Run, tested: Tested, trained_at: Level, tested_at: Level) -> MismatchCell:
-    own, difference = tested[trained_at, tested_at], _difference(tested, trained_at, tested_at)
+    alike = trained_at == tested_at
     return MismatchCell(
         trained_at=trained_at,
         tested_at=tested_at,
-        accuracy=_estimate(run, own),
-        difference=None if trained_at == tested_at else _estimate(run, difference),
+        accuracy=_estimate(run, tested.answers(trained_at, tested_at)),
+        difference=None if alike else _estimate(run, _difference(tested, trained_at, tested_at)),
     )
 
 
@@ -95,8 +106,7 @@ def _estimate(run: Run, answers: Answers) -> Estimate:
 
 def _difference(tested: Tested, trained_at: Level, tested_at: Level) -> Answers:
     """From the networks trained at the level tested at, of the seeds that have both."""
-    own, matched = (tested.get((level, tested_at), Answers({}, np.ones(0))) for level in (trained_at, tested_at))
-    return own.less(matched)
+    return tested.answers(trained_at, tested_at).less(tested.answers(tested_at, tested_at))
 
 
 def _uncompressed(run: Run, table: Sequence[Row], architecture: str, level: Level, tested: Tested) -> Comparison:

@@ -257,8 +257,7 @@ def _bits(run: Run, level: Level) -> list[str]:
     sample, manifest, none = run.codec.sample, run.manifests.get(level), run.manifests.get(NONE)
     if manifest:
         before = f", {none.payload_bits_per_sample:.2f} {original(run)}" if none else ""
-        content = sum(split.coded_bits for split in manifest.splits.values()) / 8
-        headers = 1 - content / manifest.payload_bytes if manifest.payload_bytes else 0.0
+        headers = 1 - manifest.coded_bytes / manifest.payload_bytes if manifest.payload_bytes else 0.0
         if headers > MANY_HEADERS:
             details.append(f"{headers:.0%} of the bytes at this level are {overhead(run.codec.medium)}, not content.")
         measured = f"{manifest.payload_bits_per_sample:.2f} entropy-coded bits a {sample}"

@@ -78,7 +78,8 @@ def _plateau_log(means: Sequence[LevelMean]) -> Fitted:
 
 
 def _logistic(means: Sequence[LevelMean]) -> Fitted:
-    """Least squares from a grid of starts; the top is linear, so only middle and steepness are searched."""
+    """Least squares, middle at most a span of the levels beyond them; the top is linear, so only middle and steepness are
+    searched: from the best middle of several steepnesses, since the best start of all may lead to a minimum that isn't."""
     from scipy import optimize, special
 
     x, y = _log_bits(means), _accuracies(means)
@@ -92,11 +93,13 @@ def _logistic(means: Sequence[LevelMean]) -> Fitted:
 
     low, high = float(x.min()), float(x.max())
     span = high - low
-    starts = [(m, s) for m in np.linspace(low - span / 2, high, 13) for s in (0.3, 1.0, 3.0, 10.0)]
-    best = min(starts, key=lambda start: float((residuals(np.array(start)) ** 2).sum()))
     bounds = ([low - span, 0.05], [high + span, STEEPEST])
-    found = optimize.least_squares(residuals, best, bounds=bounds, x_scale=(span, 1.0))
-    middle, steepness = (float(value) for value in found.x)
+    fits = []
+    for steepness in (0.3, 1.0, 3.0, 10.0):
+        starts = [(middle, steepness) for middle in np.linspace(low - span / 2, high, 13)]
+        best = min(starts, key=lambda start: float((residuals(np.array(start)) ** 2).sum()))
+        fits.append(optimize.least_squares(residuals, best, bounds=bounds, x_scale=(span, 1.0)))
+    middle, steepness = (float(value) for value in min(fits, key=lambda fit: float(fit.cost)).x)
     p = top(middle, steepness)
     return Fitted(
         {"p": p, "middle": middle, "steepness": steepness},

@@ -21,7 +21,7 @@ from helmholtz.dataset import read_test_groups
 from helmholtz.errors import StorageError
 from helmholtz.experiment import Experiment
 from helmholtz.levels import NONE, Level, parse_level, sort_key
-from helmholtz.manifest import LevelManifest, level_folder, read_manifest
+from helmholtz.manifest import LevelManifest, check_same_records, level_folder, read_manifest
 from helmholtz.refinement import Refinement
 from helmholtz.results import TrialResult, finished_result, pack_right, unpack_right
 from helmholtz.storage import Store
@@ -73,6 +73,13 @@ class Row:
     epochs_to_converge_reference: int | None
     payload_bits_per_sample: float | None  # measured entropy-coded bits a pixel or frame of the level, all splits
     payload_bytes: int | None  # of the level, all splits
+    coded_bytes: float | None  # of these, entropy-coded content alone
+    source_bytes: int | None  # what the same records take in the source
+    bitrate: float | None  # audio: kbit/s realised, mean over the records
+    train_records: int | None  # of the level
+    validation_records: int | None
+    test_records: int | None
+    chance: float | None  # 0..1: share of the test records that are of the most frequent class
     train_seconds: float | None
     records_per_second: float | None
     test_groups: str | None  # sizes of the groups of alike test records, in runs: see `analysis.answers.write_sizes`
@@ -107,7 +114,7 @@ def read_run(
         found = dict(zip(extended.all_levels, pool.map(manifest, extended.all_levels), strict=True))
         finished = tuple(zip(expected, pool.map(result, expected), strict=True))
     written = {level: there for level, there in found.items() if there is not None}
-    _check_same_records(store, written)
+    check_same_records(store, written.values())
     groups = known.test_groups if known else _test_groups(store, dataset, next(iter(written.values()), None))
     return Run(experiment, dataset, codec, written, finished, refinement, groups)
 
@@ -122,20 +129,11 @@ def _test_groups(store: Store, dataset: str, manifest: LevelManifest | None) -> 
     groups = read_test_groups(store, dataset, gone)
     if len(groups) != test.records:
         raise StorageError(f"{store.uri}/data/{dataset}: {len(groups)} test records are listed, but {test.records} are written")
-    return None if len(np.unique(groups)) == len(groups) else groups
-
-
-def _check_same_records(store: Store, written: Mapping[Level, LevelManifest]) -> None:
-    """Raises StorageError where levels hold different records: nothing could be compared record by record."""
-    first = next(iter(written.values()), None)
-    for level, manifest in written.items():
-        if first is None or {e.key for e in manifest.rejected} == {e.key for e in first.rejected}:
-            continue
-        folder = level_folder(manifest.dataset, manifest.codec, level)
-        raise StorageError(
-            f"{store.uri}/{folder}/manifest.json: it set aside other records ({len(manifest.rejected)}) than level "
-            f"{first.level} ({len(first.rejected)}); delete the folders of both levels and run again"
-        )
+    sizes = np.bincount(groups)
+    if (sizes == 1).all():
+        return None
+    by_size = np.argsort(np.argsort(sizes, kind="stable"), kind="stable")  # a table of their sizes is short then
+    return np.asarray(by_size[groups])
 
 
 def rows(run: Run) -> tuple[Row, ...]:
@@ -145,6 +143,7 @@ def rows(run: Run) -> tuple[Row, ...]:
 
 def _row(run: Run, trial: Trial, result: TrialResult | None) -> Row:
     manifest = run.manifests.get(trial.level)
+    splits = manifest.splits if manifest else {}
     right_at = _right_at(run, result) if result else {}
     several = len(right_at) > 1
     return Row(
@@ -165,6 +164,13 @@ def _row(run: Run, trial: Trial, result: TrialResult | None) -> Row:
         epochs_to_converge_reference=result.epochs_to_converge_reference if result else None,
         payload_bits_per_sample=manifest.payload_bits_per_sample if manifest else None,
         payload_bytes=manifest.payload_bytes if manifest else None,
+        coded_bytes=manifest.coded_bytes if manifest else None,
+        source_bytes=manifest.source_bytes if manifest else None,
+        bitrate=manifest.bitrate if manifest else None,
+        train_records=splits["train"].records if "train" in splits else None,
+        validation_records=splits["validation"].records if "validation" in splits else None,
+        test_records=splits["test"].records if "test" in splits else None,
+        chance=splits["test"].most_frequent if "test" in splits else None,
         train_seconds=result.train_seconds if result else None,
         records_per_second=result.records_per_second if result else None,
         test_groups=_test_sizes(run, result.test_records) if result and right_at else None,

@@ -85,6 +85,5 @@ def _effective_groups(run: Run) -> int | None:
 def _chance(run: Run) -> float:
     """Accuracy of always answering the test split's most frequent class; 1 / classes where they are balanced."""
     manifest: LevelManifest | None = next(iter(run.manifests.values()), None)
-    if manifest and "test" in manifest.splits and manifest.splits["test"].records:
-        return max(manifest.splits["test"].per_class) / manifest.splits["test"].records
-    return max((1 / result.classes for _, result in run.results if result), default=0.0)
+    share = manifest.splits["test"].most_frequent if manifest and "test" in manifest.splits else None
+    return share if share is not None else max((1 / result.classes for _, result in run.results if result), default=0.0)

@@ -23,7 +23,7 @@ def command(root: str, destination: str, level: str | None, as_json: bool) -> No
 
     DEST, a folder, gs://bucket/prefix or s3://bucket/prefix, gets the shards of the level that the report recommends, each
     checked against its SHA-256, with a card (README.md), the report, and read.py, a tf.data reader that needs no helmholtz.
-    Repeated, a stopped export goes on. What isn't of this export is never overwritten.
+    Repeated, a stopped export goes on. What isn't of this export is never overwritten, nor a document that you have changed.
 
     \b
     Examples:
@@ -52,8 +52,9 @@ def command(root: str, destination: str, level: str | None, as_json: bool) -> No
     if as_json:
         click.echo(json.dumps(asdict(done), indent=2))
         return
+    edited = f"\nChanged since they were written, and so left as they are: {', '.join(done.edited)}." if done.edited else ""
     counts = ", ".join(f"{count:,} {split}" for split, count in done.records.items())
     click.echo(
         f"{done.uri}: {done.label}, {counts} records in {done.shards} shards, {done.nbytes:,} bytes "
-        f"({done.kept} shards were there already).\nRead them: {done.uri}/read.py; what they are: {done.uri}/README.md"
+        f"({done.kept} shards were there already).\nRead them: {done.uri}/read.py; what they are: {done.uri}/README.md{edited}"
     )

@@ -22,8 +22,12 @@ TEMPLATE = "card.md.jinja"
 SIZES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")  # powers of ten, from a thousand on
 
 
+class Markdown(str):
+    """Text that is Markdown already, and stays as it is."""
+
+
 def card(report: Report, manifest: LevelManifest, *, source: str, command: str, page: bool) -> str:
-    """Markdown with a YAML header, everything from data escaped. `manifest` is of the level that is exported.
+    """Markdown with a YAML header, every value escaped but for code and the header. `manifest` is of the exported level.
 
     `source` says in words where the records are from, `command` is what exported them, and `page` says that report.html lies
     beside the card.
@@ -32,14 +36,15 @@ def card(report: Report, manifest: LevelManifest, *, source: str, command: str, 
 
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=False,  # noqa: S701  # it is Markdown: `text` escapes
+        autoescape=False,  # noqa: S701  # it is Markdown: `finalize` escapes
+        finalize=_text,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
     environment.filters |= {
-        "text": _text,
+        "code": _code,
         "number": formats.number,
         "size": formats.size,
         "signed": signed,
@@ -51,9 +56,9 @@ def card(report: Report, manifest: LevelManifest, *, source: str, command: str, 
     level, recommended = named[manifest.level], report.recommendation.level
     walk = next((walk for walk in report.walks if walk.architecture == report.recommendation.architecture), None)
     found = next((c for c in walk.comparisons if c.level == manifest.level), None) if walk else None
-    title = f"{report.experiment['name']}, {level.label}"
+    title = _line(f"{report.experiment['name']}, {level.label}")
     return environment.get_template(TEMPLATE).render(
-        header=yaml.safe_dump(_header(report, manifest, title), sort_keys=False, allow_unicode=True),
+        header=Markdown(yaml.safe_dump(_header(report, manifest, title), sort_keys=False, allow_unicode=True)),
         title=title,
         report=report,
         manifest=manifest,
@@ -77,7 +82,7 @@ def card(report: Report, manifest: LevelManifest, *, source: str, command: str, 
         needs=needs(report, level),
         page=page,
         version=__version__,
-        command=command.replace("`", "'").replace("|", "\\|"),
+        command=command,
     )
 
 
@@ -88,7 +93,7 @@ def _header(report: Report, manifest: LevelManifest, title: str) -> dict[str, An
         "license": "unknown",
         "task_categories": [f"{report.codec.medium}-classification"],
         "size_categories": [size_category(_records(manifest))],
-        "tags": ["helmholtz", "tfrecord", report.codec.name],
+        "tags": ["helmholtz", "tfrecord", _line(report.codec.name)],
     }
 
 
@@ -118,6 +123,24 @@ def _controls(report: Report) -> str:
     return " and ".join([*said, *([f"noise of {asked['noise']:g} of full scale was added"] if asked["noise"] else [])])
 
 
-def _text(value: str) -> str:
+def _text(value: object) -> str:
     """`value` on one line, with all that Markdown or HTML would read as more than text taken literally."""
-    return re.sub(r"([\\`*_\[\]<>|#~$&])", r"\\\1", " ".join(str(value).split()))
+    if isinstance(value, Markdown):
+        return value
+    line = _line(value)
+    line = re.sub(r"[\\`*_\[\]{}<>|#~$&^@]|:(?=//)|(?i:(?<=www))\.", r"\\\g<0>", line)
+    line = re.sub(r"^[-+=](?=[-+= ]|$)", r"\\\g<0>", line)  # would begin a list, or underline what stands above
+    return re.sub(r"^([0-9]+)([.)])(?= |$)", r"\1\\\2", line)
+
+
+def _code(value: str) -> Markdown:
+    """`value` as code in a cell of a table."""
+    line = _line(value).replace("|", "\\|")
+    fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    space = " " if line.startswith("`") or line.endswith("`") or not line else ""
+    return Markdown(f"{fence}{space}{line}{space}{fence}")
+
+
+def _line(value: object) -> str:
+    """`value` on one line, without control characters and those that turn the direction of what follows."""
+    return re.sub("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", "\N{REPLACEMENT CHARACTER}", " ".join(str(value).split()))

@@ -34,11 +34,12 @@ def reader(report: Report, level: LevelSummary, folder: str | None) -> str:
         keep_trailing_newline=True,
     )
     environment.filters["python"] = repr
-    if not re.fullmatch(r"[\w ./()-]{1,60}", level.label):  # it stands in the source as it is
-        raise StorageError(f"report.json: {level.label[:60]!r} is no label of a level; make the report again")
+    title = f"{report.codec.name.upper()} {level.label}" if level.level != NONE else level.label
+    if not re.fullmatch(r"[\w ./()-]{1,60}", title):  # it stands in the source's docstring as it is
+        raise StorageError(f"report.json: {title[:60]!r} is no label of a level; make the report again")
     facts = _audio(report, level) if report.codec.medium == "audio" else _images(report, level)
     return environment.get_template(TEMPLATE).render(
-        level=f"{report.codec.name.upper()} {level.label}" if level.level != NONE else level.label,
+        level=title,
         lossy=level.level != NONE,
         folder=folder,
         classes=pformat(list(report.classes), width=110, compact=True),
