@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import itertools
 import json
 import time
 import urllib.error
@@ -20,10 +21,11 @@ import pytest
 from PIL import Image
 
 from helmholtz.analysis.summary import Report, report_schema
-from helmholtz.analysis.table import read_run
+from helmholtz.analysis.table import read_run, rows
 from helmholtz.errors import HelmholtzError
 from helmholtz.levels import NONE
 from helmholtz.manifest import level_folder
+from helmholtz.report import figures
 from helmholtz.report.contact_sheet import PICTURES, contact_sheet
 from helmholtz.report.picks import pick
 from helmholtz.report.picture import Picture, Undrawn
@@ -352,3 +354,15 @@ def test_tensorboard_serves_a_table_of_all_trials_beside_their_curves(published:
     assert metrics["hparams/test_accuracy"] == pytest.approx(synthetic.accuracy("A", 25, 0))
     tags = json.loads(urllib.request.urlopen(urllib.parse.urljoin(url, "data/plugin/images/tags"), timeout=10).read())  # noqa: S310
     assert set(tags["summary"]) == FIGURES
+
+
+@pytest.mark.parametrize(("reached", "drawn"), [(0.25, False), (0.6, True)])
+def test_the_papers_curve_is_spoken_of_only_where_it_is_drawn(tmp_path: Path, reached: float, drawn: bool) -> None:
+    store, run = open_store(str(tmp_path)), synthetic.experiment(levels=(NONE, 50, 1), seeds=3)
+    cells = itertools.product(run.architectures, run.levels, range(3))
+    synthetic.write_run(store, run, accuracies={cell: reached + 0.001 * (n % 5) for n, cell in enumerate(cells)})
+    report = analyse(store, run, synthetic.DATASET)
+    assert (report.recommendation.outcome == "chance") != drawn
+    picture = figures.accuracy(report, rows(read_run(store, run, synthetic.DATASET)))
+    assert isinstance(picture, Picture)
+    assert ("Dotted" in picture.caption) == (b"paper: c" in picture.svg) == drawn

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from helmholtz.analysis.cell_summary import CellSummary
-from helmholtz.analysis.curve import predict
+from helmholtz.analysis.curve import PaperCurve, predict
 from helmholtz.analysis.estimate import Estimate
 from helmholtz.analysis.summary import Report
 from helmholtz.analysis.table import Row
@@ -49,16 +49,15 @@ def accuracy(report: Report, table: Sequence[Row]) -> Picture | Undrawn:
     cells = _swept(report)
     if not any(cell.test_accuracy.n for cell in cells):
         return Undrawn("accuracy", title, NO_MEANS)
-    n_approx = report.recommendation.level
+    n_approx, curve = report.recommendation.level, _papers_curve(report)
     named, at = labels(report), places(report)
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
-        for curve in report.curves:
-            if curve.c is not None and curve.architecture == _leading(report) and report.recommendation.outcome != "chance":
-                along = [i / 200 for i in range(199)]
-                heights = [100 * predict(curve.c, quantisation) for quantisation in along]
-                axes.plot(along, heights, color="#999999", lw=1.2, ls=(0, (1, 1.5)), label="paper: c·ln(100 - Q)", zorder=1)
+        if curve is not None:
+            along = [i / 200 for i in range(199)]
+            heights = [100 * predict(curve.c or 0.0, quantisation) for quantisation in along]
+            axes.plot(along, heights, color="#999999", lw=1.2, ls=(0, (1, 1.5)), label="paper: c·ln(100 - Q)", zorder=1)
         _margin(axes, report)
         for architecture in _architectures(cells):
             mine = [cell for cell in cells if cell.architecture == architecture]
@@ -208,6 +207,13 @@ def _rings_caption(report: Report) -> str:
     return " Rings: levels that refinement asked for." if _refined(report) else ""
 
 
+def _papers_curve(report: Report) -> PaperCurve | None:
+    """Of the architecture the answer is about; None where nothing is learned, which no curve describes."""
+    if report.recommendation.outcome == "chance":
+        return None
+    return next((c for c in report.curves if c.architecture == _leading(report) and c.c is not None), None)
+
+
 def _accuracy_caption(report: Report) -> str:
     cells = _swept(report)
     records = f" on {report.test_records:,} test records" if report.test_records else ""
@@ -217,8 +223,8 @@ def _accuracy_caption(report: Report) -> str:
         "Levels are compared seed by seed, which sees smaller differences than these bars. "
         f"The grey band is the tolerated loss (architecture {_leading(report)}).{_rings_caption(report)}"
     )
-    curve = next((c for c in report.curves if c.architecture == _leading(report) and c.c is not None), None)
-    if curve is not None and curve.c is not None:
+    curve = _papers_curve(report)
+    if curve is not None:
         fit = "" if curve.r2 is None else f", R² = {curve.r2:.3g}"
         worse = " (below 0: a constant would fit better)" if curve.r2 is not None and curve.r2 < 0 else ""
         caption += (
