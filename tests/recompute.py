@@ -179,7 +179,8 @@ class Sweep:
         answers = self.right(architecture, level)
         for seed, accuracy in here("test_accuracy").items():
             assert math.isclose(self.share(answers[seed]), accuracy, abs_tol=1e-9)
-        return {name: self.mean(list(here(name).values())) for name in names} | {
+        costs = [s / 3600 * hour for s in spent] if hour else []
+        return {name: possible(self.mean(list(here(name).values())), name) for name in names} | {
             "architecture": architecture, "level": number(level), "quantisation": self.at("Q", level),
             "parameters": next(iter(here("parameters").values())),
             "multiply_accumulates": next(iter(here("multiply_accumulates").values())),
@@ -187,8 +188,9 @@ class Sweep:
             "missing": sum(row["status"] == "missing" for row in mine),
             "diverged": sum(row["status"] == "diverged" for row in mine),
             "not_converged": sum(row["converged"] == "False" for row in mine if row["status"] == "complete"),
-            "test_accuracy": clamped(self.accuracy(answers)), "seconds_to_converge": self.mean(spent),
-            "cost_to_converge": self.mean([s / 3600 * hour for s in spent]) if hour else None,
+            "test_accuracy": possible(self.accuracy(answers), "accuracy"),
+            "seconds_to_converge": possible(self.mean(spent)),
+            "cost_to_converge": possible(self.mean(costs)) if costs else None,
         }  # fmt: skip
 
     def level_summary(self, level: str) -> Found:
@@ -258,9 +260,10 @@ def number(level: str) -> int | str:
     return level if level == "none" else int(level)
 
 
-def clamped(found: Found) -> Found:
-    ends = {end: min(max(found[end], 0.0), 1.0) for end in ("low", "high") if found[end] is not None}
-    return found | ends
+def possible(found: Found, what: str = "") -> Found:
+    """The interval of something that can't be below 0, nor, if an accuracy, above 1."""
+    most = 1.0 if "accuracy" in what else math.inf
+    return found | {end: min(max(found[end], 0.0), most) for end in ("low", "high") if found[end] is not None}
 
 
 @functools.cache

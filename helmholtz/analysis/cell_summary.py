@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from helmholtz.analysis.answers import read_answers
@@ -54,13 +55,14 @@ def summarise_cell(run: Run, table: Sequence[Row], architecture: str, level: Lev
     done = [row for row in mine if row.status == "complete"]
     confidence = run.experiment.analysis.confidence
 
-    def over_seeds(column: str) -> Estimate:
-        return estimate([getattr(row, column) for row in done if getattr(row, column) is not None], confidence)
+    def over_seeds(column: str, most: float = math.inf) -> Estimate:
+        return _possible(estimate([getattr(row, column) for row in done if getattr(row, column) is not None], confidence), most)
 
     packed = {row.seed: row.test_right for row in done if row.test_right is not None}
     luck = read_answers(packed, done[0].test_groups or "").luck() if packed else None
     accuracies = [row.test_accuracy for row in done if row.test_accuracy is not None]
-    seconds = estimate([spent for row in done if (spent := _seconds_to_converge(run, row)) is not None], confidence)
+    spent = [seconds for row in done if (seconds := _seconds_to_converge(run, row)) is not None]
+    to_converge = _possible(estimate(spent, confidence))
     return CellSummary(
         architecture=architecture,
         level=level,
@@ -70,22 +72,22 @@ def summarise_cell(run: Run, table: Sequence[Row], architecture: str, level: Lev
         complete=len(done),
         diverged=sum(row.status == "diverged" for row in mine),
         missing=sum(row.status == "missing" for row in mine),
-        test_accuracy=_possible(estimate(accuracies, confidence, luck)),
-        validation_accuracy=over_seeds("validation_accuracy"),
+        test_accuracy=_possible(estimate(accuracies, confidence, luck), 1.0),
+        validation_accuracy=over_seeds("validation_accuracy", 1.0),
         epochs_to_converge=over_seeds("epochs_to_converge"),
         not_converged=sum(row.converged is False for row in done),
         epochs_to_converge_reference=over_seeds("epochs_to_converge_reference"),
         train_seconds=over_seeds("train_seconds"),
-        seconds_to_converge=seconds,
-        cost_to_converge=training_cost(run.experiment.prices, seconds),
+        seconds_to_converge=to_converge,
+        cost_to_converge=training_cost(run.experiment.prices, to_converge),
     )
 
 
-def _possible(accuracy: Estimate) -> Estimate:
-    """The interval of an accuracy, within 0..1."""
-    if accuracy.low is None or accuracy.high is None:
-        return accuracy
-    return accuracy.model_copy(update={"low": max(0.0, accuracy.low), "high": min(1.0, accuracy.high)})
+def _possible(found: Estimate, most: float = math.inf) -> Estimate:
+    """Its interval within 0 and `most`: shares, counts and times lie nowhere else."""
+    if found.low is None or found.high is None:
+        return found
+    return found.model_copy(update={"low": max(0.0, found.low), "high": min(most, found.high)})
 
 
 def _seconds_to_converge(run: Run, row: Row) -> float | None:
