@@ -55,7 +55,7 @@ def verdicts(sweep: Sweep, runs: int, seeds: int) -> list[tuple[str, str, str]]:
         values = list(difference.accuracies().values())
         found = compare(25, values, 0, MARGIN, CONFIDENCE, luck=difference.luck())
         alone = compare(25, values, 0, MARGIN, CONFIDENCE)
-        given.append((found.verdict, equivalence(found, MARGIN, CONFIDENCE).finding, f"{alone.verdict}, without"))
+        given.append((found.verdict, equivalence(found, MARGIN).finding, f"{alone.verdict}, without"))
     return given
 
 

@@ -91,9 +91,8 @@ class Sweep:
         if n > 1:
             found["sd"] = float(np.std(values, ddof=1)) if np.std(values, ddof=1) > 1e-9 else 0.0
         if known:
-            half = stats.t.ppf((1 + self.confidence) / 2, n - 1) * found["sd"] / n**0.5
-            if answers is not None:
-                half = math.hypot(half, stats.norm.ppf((1 + self.confidence) / 2) * self.variance(answers) ** 0.5)
+            luck = None if answers is None else self.variance(answers) ** 0.5
+            half = self.bound((1 + self.confidence) / 2, n, found["sd"], luck)
             found |= {"low": back(float(np.mean(values)) - half), "high": back(float(np.mean(values)) + half)}
         return found
 
@@ -115,19 +114,24 @@ class Sweep:
         verdict = "non-inferior" if mean - bound > -self.margin else "inferior" if mean + bound < -self.margin else "undecided"
         needed = next((k for k in range(2, 101) if self.detected(k, sd, luck) <= self.margin), None)
         return found | {
-            "lower_bound": mean - bound, "low": alone["low"], "high": alone["high"], "test_set_sd": luck,
+            "lower_bound": mean - bound, "low": max(alone["low"], -1), "high": min(alone["high"], 1), "test_set_sd": luck,
             "test_set_skew": self.unit, "detectable": self.detected(n, sd, luck), "seeds_needed": needed, "verdict": verdict,
         }  # fmt: skip
 
-    def bound(self, confidence: float, n: int, sd: float, luck: float) -> float:
+    def bound(self, confidence: float, n: int, sd: float, luck: float | None) -> float:
         """How far below the mean its one-sided bound lies: seeds by t, groups by a score interval, added as squares."""
+        of_groups = 0.0 if luck is None else self.of_groups(confidence, luck)
+        return math.hypot(stats.t.ppf(confidence, n - 1) * sd / n**0.5, of_groups)
+
+    def of_groups(self, confidence: float, luck: float) -> float:
         z = stats.norm.ppf(confidence)
         tail = z * z * self.unit / 2
-        return math.hypot(stats.t.ppf(confidence, n - 1) * sd / n**0.5, tail + math.sqrt(tail**2 + (z * luck) ** 2))
+        return float(tail + math.sqrt(tail**2 + (z * luck) ** 2))
 
     def detected(self, n: int, sd: float, luck: float) -> float:
         """The loss that a one-sided test finds with probability 0.8."""
-        return math.hypot(shift_to_find(n, self.confidence) * sd / n**0.5, (self.z + stats.norm.ppf(0.8)) * luck)
+        of_groups = self.of_groups(self.confidence, luck) + stats.norm.ppf(0.8) * luck
+        return math.hypot(shift_to_find(n, self.confidence) * sd / n**0.5, of_groups)
 
     def equivalence(self, one: Found) -> Found:
         """Both one-sided tests of a comparison."""

@@ -40,9 +40,9 @@ def test_agrees_with_scipys_t_test(differences: list[float], confidence: float, 
     elif less.pvalue < 1 - confidence:
         expected = "inferior"
     assert found.verdict == expected
-    assert found.low == pytest.approx(interval.low)
-    assert found.high == pytest.approx(interval.high)
-    assert found.low < found.lower_bound < found.difference
+    assert found.low == pytest.approx(max(interval.low, -1))  # no difference of accuracies is larger
+    assert found.high == pytest.approx(min(interval.high, 1))
+    assert found.low == -1 or found.low < found.lower_bound < found.difference
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5])

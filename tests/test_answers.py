@@ -157,7 +157,7 @@ def test_where_no_record_ever_differs_a_few_still_may() -> None:
 def test_luck_widens_and_never_narrows() -> None:
     alone = half_width(0.01, 5, 0.975)
     for variance in (0.0, 1e-6, 1e-2):
-        plain, skewed = (half_width(0.01, 5, 0.975, Luck(variance, 1e-3), skewed=skewed) for skewed in (False, True))
+        plain, skewed = (half_width(0.01, 5, 0.975, Luck(variance, skew)) for skew in (0.0, 1e-3))
         assert alone <= plain <= skewed
         assert plain == pytest.approx(math.hypot(alone, 1.959964 * math.sqrt(variance)))
 
@@ -177,14 +177,18 @@ def compared(sweep: Sweep, random: np.random.Generator) -> Comparison:
     [(2_000, 0.5, 0.2, 0.002), (500, 0.5, 0.1, 0.01), (2_000, 0.9, 0.0, 0.002), (1_000, 0.0, 0.0, 0.005)],
 )
 def test_a_new_test_set_is_as_likely_to_agree_as_promised(records: int, common: float, by_level: float, sd: float) -> None:
-    """Error of the decision at a true loss of the margin, and coverage: over seeds alone the first is 15% in the third case."""
+    """Error of the decision at a true loss of the margin, and coverage: over seeds alone the first is 15% in the third case.
+
+    Coverage goes above what is promised where few records decide (the second and third case), for they may all lie on one
+    side.
+    """
     random, runs = np.random.default_rng(records), 800
     found = [compared(pair(MARGIN, records, common, by_level, sd), random) for _ in range(runs)]
     error = math.sqrt(0.05 * 0.95 / runs)
     assert sum(one.verdict == "non-inferior" for one in found) / runs <= 0.05 + 2.5 * error
-    assert sum(equivalence(one, MARGIN, CONFIDENCE).finding == "equivalent" for one in found) / runs <= 0.05 + 2.5 * error
+    assert sum(equivalence(one, MARGIN).finding == "equivalent" for one in found) / runs <= 0.05 + 2.5 * error
     covered = sum(one.low <= -MARGIN <= one.high for one in found) / runs
-    assert 0.95 - 3 * error <= covered <= 0.98
+    assert 0.95 - 3 * error <= covered <= 0.99
 
 
 def test_a_cells_interval_holds_another_test_set() -> None:

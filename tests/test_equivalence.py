@@ -20,7 +20,7 @@ records = st.integers(-300, 300).map(lambda wrong: wrong / 10_000)
 
 
 def found(differences: list[float], margin: float = MARGIN, confidence: float = CONFIDENCE) -> Equivalence:
-    return equivalence(compare(25, differences, 0, margin, confidence), margin, confidence)
+    return equivalence(compare(25, differences, 0, margin, confidence), margin)
 
 
 @settings(max_examples=150, deadline=None)
@@ -77,7 +77,7 @@ def test_no_loss_found_is_not_the_same_as_none_could_be_seen(differences: list[f
 def test_a_level_with_diverged_trials_is_untestable() -> None:
     accuracies = {NONE: {0: 0.8, 1: 0.81, 2: 0.79}, 25: {0: 0.8005, 1: 0.81, 2: 0.7905}}
     walked = walk("A", accuracies, (25,), seeds=4, chance=0.1, margin=MARGIN, confidence=CONFIDENCE, diverged={25: 1})
-    assert equivalence(walked.comparisons[0], MARGIN, CONFIDENCE).finding == "untestable"
+    assert equivalence(walked.comparisons[0], MARGIN).finding == "untestable"
 
 
 def test_both_sides_are_alike() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from helmholtz.analysis.noninferiority import Walk
 from helmholtz.analysis.table import Row, Run
-from helmholtz.analysis.walks import tested_records
+from helmholtz.analysis.walks import tested_groups, tested_records
 from helmholtz.analysis.wording import level_name, points, source_compressed
 from helmholtz.levels import NONE
 
@@ -19,6 +19,7 @@ def caveats(run: Run, table: Sequence[Row], walk: Walk) -> list[str]:
     said = []
     missing = sum(row.status == "missing" for row in table)
     diverged = sum(row.status == "diverged" for row in table)
+    at_none = any(row.status == "diverged" and row.level == NONE for row in table)
     if missing:
         said.append(
             f"{missing} of {len(table)} trials are still missing: this is a preliminary report; run again to complete it."
@@ -27,6 +28,12 @@ def caveats(run: Run, table: Sequence[Row], walk: Walk) -> list[str]:
         said.append(
             f"{diverged} of {len(table)} trials diverged and are left out of every mean, together with their partners in the "
             "comparisons; that a level makes training diverge is itself a loss, which the means don't show."
+            + (" Some diverged without compression, too: a lower training.learning_rate may cure that." if at_none else "")
+        )
+    if 2 * sum(row.converged is False for row in table if row.status == "complete") > len(table):
+        said.append(
+            f"Most trials were still rising when the budget of {run.experiment.training.epochs} epochs ended: what levels do "
+            "to networks that have learned more may differ. Raise training.epochs."
         )
     if run.experiment.seeds < 3:
         said.append("Fewer than 3 seeds: the spread over seeds is hardly known; 5 find the right level far more often.")
@@ -46,14 +53,14 @@ def _too_easy(run: Run, table: Sequence[Row], walk: Walk) -> list[str]:
 
 
 def _small_test_set(run: Run) -> list[str]:
-    manifest = next(iter(run.manifests.values()), None)
-    records = manifest.splits["test"].records if manifest and "test" in manifest.splits else None
-    if records is None or run.experiment.analysis.margin * records >= FEW_TEST_RECORDS:
+    records, groups = tested_records(run), tested_groups(run)
+    if groups is None or run.experiment.analysis.margin * groups >= FEW_TEST_RECORDS:
         return []
-    decided = run.experiment.analysis.margin * records
+    decided = run.experiment.analysis.margin * groups
+    such = "test records" if groups == records else "groups of alike test records"
     return [
-        f"The margin is worth {decided:.1f} of the {records} test records, so a handful of them decide, and smaller losses "
-        "can't be told from luck. Use more test records."
+        f"The margin is worth {decided:.1f} of the {groups} {such}, so a handful of them decide, and smaller losses "
+        f"can't be told from luck. Use more {such}."
     ]
 
 
@@ -75,9 +82,10 @@ def _already_compressed(run: Run) -> list[str]:
         levels = next(iter(run.manifests.values())).source_levels
         known = sorted(((int(level), n) for level, n in levels.items() if level != NONE), reverse=True)
         span = " to ".join(run.codec.label(level) for level, _ in dict.fromkeys((known[-1], known[0])))
-        before = f"{sum(n for _, n in known):,} records were already compressed in the source"
+        count = sum(n for _, n in known)
+        before = f"{count:,} {'record was' if count == 1 else 'records were'} already compressed in the source"
         if run.codec.passes_through:
-            said.append(f"{before} (estimated {span}): none hands their bytes on untouched, so it is no lossless original.")
+            said.append(f"{before} (estimated {span}): none is no lossless original of {'it' if count == 1 else 'them'}.")
         else:
             said.append(
                 f"{before} ({span}, in their own formats, all channels together): none holds what they decode to, without "

@@ -31,13 +31,13 @@ class Equivalence(Documented):
     can be estimated, or trials diverged."""
 
 
-def equivalence(comparison: Comparison, margin: float, confidence: float) -> Equivalence:
-    """TOST of `comparison` at `margin` (a fraction), each side at `confidence` (0..1)."""
+def equivalence(comparison: Comparison, margin: float) -> Equivalence:
+    """TOST of `comparison` at `margin` (a fraction), each side at the confidence at which the level has to pass."""
     mean, sd, n = comparison.difference, comparison.sd, comparison.pairs
     if comparison.verdict == "untestable" or mean is None or sd is None:
         return Equivalence(level=comparison.level, p_value=None, finding="untestable")
     error = sd / math.sqrt(n)
-    bound = half_width(error, n, confidence, comparison.luck, skewed=True)
+    bound = half_width(error, n, comparison.bound_confidence, comparison.luck)
     finding: Finding = "blind"
     if abs(mean) + bound < margin:
         finding = "equivalent"
@@ -57,7 +57,7 @@ def _p_value(room: float, error: float, n: int, luck: Luck | None) -> float:
     from scipy import optimize
 
     def excess(logit: float) -> float:
-        return half_width(error, n, 1 / (1 + math.exp(-logit)), luck, skewed=True) - abs(room)
+        return half_width(error, n, 1 / (1 + math.exp(-logit)), luck) - abs(room)
 
     most = 30.0  # of the logit: a tail of 1e-13
     tail = 1 / (1 + math.exp(optimize.brentq(excess, 0.0, most, xtol=1e-9))) if excess(most) > 0 else 0.0

@@ -51,20 +51,21 @@ class Luck:
     variance: float  # of the mean, with one unit more than was seen: a test set that shows no luck at all may have missed it
     skew: float  # what one test record, or group of alike ones, counts in the mean
 
+    def half_width(self, probability: float) -> float:
+        """Of an interval that holds this luck alone, one end of it with `probability`.
 
-def half_width(error: float, n: int, probability: float, luck: Luck | None = None, *, skewed: bool = False) -> float:
-    """Half the width of an interval whose one end holds with `probability`; `error` is the standard error over `n` seeds.
+        It allows for a small number of records that decide, all of which count in the same direction: fewer of them show
+        both a smaller difference and a smaller variance. It is what a score interval (Wilson 1927) adds: where nothing has
+        been lost yet, about what the rule of three says may still be.
+        """
+        z = NormalDist().inv_cdf(probability)
+        skew = z * z * self.skew / 2
+        return skew + math.sqrt(skew * skew + z * z * self.variance)
 
-    `skewed` allows for a small number of records that decide, all of which count in the same direction: fewer of them show
-    both a smaller difference and a smaller variance. It is what a score interval (Wilson 1927) adds: where nothing has
-    been lost yet, about what the rule of three says may still be.
-    """
-    seeds = t_quantile(probability, n - 1) * error
-    if luck is None:
-        return seeds
-    z = NormalDist().inv_cdf(probability)
-    skew = z * z * luck.skew / 2 if skewed else 0.0
-    return math.hypot(seeds, skew + math.sqrt(skew * skew + z * z * luck.variance))
+
+def half_width(error: float, n: int, probability: float, luck: Luck | None = None) -> float:
+    """Half the width of an interval whose one end holds with `probability`; `error` is the standard error over `n` seeds."""
+    return math.hypot(t_quantile(probability, n - 1) * error, luck.half_width(probability) if luck else 0.0)
 
 
 def estimate(values: Sequence[float], confidence: float, luck: Luck | None = None) -> Estimate:

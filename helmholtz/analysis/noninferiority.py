@@ -120,7 +120,7 @@ def compare(
             reason=_why_untestable(n, reference),
         )  # fmt: skip
     error = sd / math.sqrt(n)
-    one_sided = half_width(error, n, deciding, luck, skewed=True)
+    one_sided = half_width(error, n, deciding, luck)
     two_sided = half_width(error, n, (1 + confidence) / 2, luck)
     test_set = math.sqrt(luck.variance) if luck else None
     verdict: Verdict = "undecided"
@@ -130,9 +130,9 @@ def compare(
         verdict = "inferior"
     return Comparison(
         level=level, pairs=n, dropped=dropped, difference=mean, sd=sd, lower_bound=mean - one_sided,
-        bound_confidence=deciding, low=mean - two_sided, high=mean + two_sided, test_set_sd=test_set,
-        test_set_skew=luck.skew if luck else None, detectable=detectable(n, sd, deciding, test_set or 0.0),
-        seeds_needed=seeds_needed(sd, margin, deciding, test_set or 0.0), verdict=verdict, reason="",
+        bound_confidence=deciding, low=max(-1.0, mean - two_sided), high=min(1.0, mean + two_sided), test_set_sd=test_set,
+        test_set_skew=luck.skew if luck else None, detectable=detectable(n, sd, deciding, luck),
+        seeds_needed=seeds_needed(sd, margin, deciding, luck), verdict=verdict, reason="",
     )  # fmt: skip
 
 
@@ -200,19 +200,21 @@ def above_chance(accuracies: Sequence[float], chance: float, confidence: float, 
     return statistics.fmean(accuracies) - 0.5 / test_records - NormalDist().inv_cdf(confidence) * error > chance
 
 
-def detectable(n: int, sd: float, confidence: float, test_set_sd: float = 0.0) -> float:
+def detectable(n: int, sd: float, confidence: float, luck: Luck | None = None) -> float:
     """Smallest true loss that a one-sided paired test of `n` pairs finds with probability 0.8.
 
     Exact (noncentral t) without luck of the test set, exact without luck of the seeds, and between them to within some percent.
     """
-    normal = NormalDist().inv_cdf(confidence) + NormalDist().inv_cdf(POWER)
-    return math.hypot(_noncentrality(n, confidence) * sd / math.sqrt(n), normal * test_set_sd)
+    seeds = _noncentrality(n, confidence) * sd / math.sqrt(n)
+    if luck is None:
+        return seeds
+    return math.hypot(seeds, luck.half_width(confidence) + NormalDist().inv_cdf(POWER) * math.sqrt(luck.variance))
 
 
-def seeds_needed(sd: float, margin: float, confidence: float, test_set_sd: float = 0.0) -> int | None:
+def seeds_needed(sd: float, margin: float, confidence: float, luck: Luck | None = None) -> int | None:
     """Fewest pairs whose `detectable` is no more than `margin`; None if more than 100."""
     counts = range(2, MOST_SEEDS + 1)
-    at = bisect.bisect_left(counts, True, key=lambda n: detectable(n, sd, confidence, test_set_sd) <= margin)
+    at = bisect.bisect_left(counts, True, key=lambda n: detectable(n, sd, confidence, luck) <= margin)
     return counts[at] if at < len(counts) else None
 
 

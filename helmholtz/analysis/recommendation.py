@@ -100,8 +100,8 @@ def _sentence(
         mean = statistics.fmean(accuracies_at_none(table, walk))
         return (
             f"Nothing can be concluded: without compression architecture {walk.architecture} is right in {mean:.1%} of the "
-            f"test records, which is not shown to be above chance ({walk.chance:.1%}, the most frequent class); train "
-            "for longer or check the labels."
+            f"test records, which is not shown to be above chance ({walk.chance:.1%}, the most frequent class); "
+            f"{_to_learn_more(table, walk)} or check the labels."
         )
     if outcome in ("level", "all-pass"):
         return _passing(outcome, run, walk, epochs, smallest)
@@ -114,9 +114,9 @@ def _sentence(
         higher = "test a higher level or " if run.codec.between(NONE, first.level) else ""
         return (
             f"Keep the data {keep}: even {name}, the least compressed level tested, loses more than {margin} "
-            f"of accuracy ({evidence(first, walk, run)}); {higher}allow a larger margin."
+            f"of accuracy ({evidence(first, walk, run)}); {higher}decide, before a new run, on a larger margin."
         )
-    needed = "a larger margin or a larger test set"
+    needed = "a larger test set"
     if first.seeds_needed:
         enough = first.seeds_needed > first.pairs  # if not, this spread should have sufficed, and luck was against it
         needed = f"about {first.seeds_needed} seeds in a new run" if enough else f"more than {first.pairs} seeds in a new run"
@@ -124,6 +124,11 @@ def _sentence(
         f"No level can be recommended yet: {name}, the least compressed level tested, is neither shown to lose less than "
         f"{margin} nor to lose more ({evidence(first, walk, run)}); use {needed}."
     )
+
+
+def _to_learn_more(table: Sequence[Row], walk: Walk) -> str:
+    rising = [row for row in table if (row.architecture, row.level) == (walk.architecture, NONE) and row.converged is False]
+    return "train for longer" if rising else "training had converged, so use more test records, another learning rate,"
 
 
 def _passing(outcome: Outcome, run: Run, walk: Walk, epochs: Estimate | None, smallest: SmallestArchitecture) -> str:

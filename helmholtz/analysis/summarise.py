@@ -114,7 +114,7 @@ def _equivalences(run: Run, walk: Walk) -> Equivalences:
     asked = run.experiment.analysis
     return Equivalences(
         architecture=walk.architecture,
-        findings=tuple(equivalence(comparison, asked.margin, asked.confidence) for comparison in walk.comparisons),
+        findings=tuple(equivalence(comparison, asked.margin) for comparison in walk.comparisons),
     )
 
 

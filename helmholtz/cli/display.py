@@ -15,6 +15,7 @@ from helmholtz.experiment import Experiment
 from helmholtz.progress import Progress
 
 LINE_SECONDS = 15.0  # how often a line is printed where there is no terminal
+ENOUGH = 0.03  # share of the epochs from which on the time left can be told: the first ones hold the start of TensorFlow
 
 
 class Display:
@@ -83,7 +84,7 @@ class Display:
             self._first = (now, progress.epochs)
         since, already = self._first
         done = progress.epochs - already
-        if done < 1:
+        if done < max(1.0, ENOUGH * (progress.epochs_total - already)):
             return ""
         left = (progress.epochs_total - progress.epochs) * (now - since) / done
         return f"about {left / 60:.0f} min left" if left > 90 else f"about {left:.0f} s left"
