@@ -92,8 +92,13 @@ def create(path: CloudPath, data: bytes) -> bool:
     try:
         client.client.put_object(Bucket=path.bucket, Key=path.key, Body=data, IfNoneMatch="*")
     except ClientError as error:
-        # A conflict is another's request under way at the same time.
-        if error.response["Error"]["Code"] not in ("PreconditionFailed", "ConditionalRequestConflict"):
+        code = error.response["Error"]["Code"]
+        if code == "NotImplemented":  # a store without conditional writes: the best it can do
+            if path.exists():
+                return False
+            path.write_bytes(data)
+            return True
+        if code not in ("PreconditionFailed", "ConditionalRequestConflict"):  # a conflict is another's request under way
             raise
         return False
     return True

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from helmholtz.credentials import is_credential
 from helmholtz.section import Section, Whole
 
 
@@ -16,14 +19,33 @@ def _text(value: object) -> object:
     return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
+def _more_than_nothing(quantity: str) -> str:
+    if not re.search("[1-9]", quantity):
+        raise ValueError(f"{quantity} is nothing; ask for more than 0")
+    return quantity
+
+
 # As kfp accepts them: a part of what Kubernetes does (no exponents).
-Cpu = Annotated[str, BeforeValidator(_text), Field(pattern=r"^([0-9]+\.)?[0-9]+m?$")]
-Memory = Annotated[str, BeforeValidator(_text), Field(pattern=r"^[0-9]+([EPTGMK]i?)?$")]
+Cpu = Annotated[str, BeforeValidator(_text), Field(pattern=r"^([0-9]+\.)?[0-9]+m?$"), AfterValidator(_more_than_nothing)]
+Memory = Annotated[str, BeforeValidator(_text), Field(pattern=r"^[0-9]+([EPTGMK]i?)?$"), AfterValidator(_more_than_nothing)]
 # Names of Kubernetes objects: DNS subdomains (RFC 1123).
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
-_CREDENTIAL = re.compile(r"SECRET|PASSWORD|TOKEN|ACCESS_KEY|API_KEY|CREDENTIAL", re.IGNORECASE)
+_YEAR = 31_536_000  # seconds
+
+# github.com/distribution/reference, its grammar; of digests only SHA-256, which is all that registries use.
+_IMAGE = re.compile(
+    r"(?:(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[0-9A-Fa-f:]+\])"
+    r"(?::[0-9]{1,5})?/)?"
+    r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*"
+    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+)
+_MAX_IMAGE = 512  # characters
+
+# What pods have there already: the system, our programs and their scratch, and what KFP and Argo mount.
+_TAKEN = ["/bin", "/dev", "/etc", "/gcs", "/kfp", "/kfp-launcher", "/lib", "/lib64", "/minio", "/opt/venv", "/proc", "/run"]
+_TAKEN += ["/s3", "/sbin", "/sys", "/tmp", "/usr", "/var/run"]  # noqa: S108  # in the pod
 
 
 def check_image(reference: str) -> str:
@@ -31,19 +53,28 @@ def check_image(reference: str) -> str:
 
     kfp's cache and the nodes know images by this text alone. Raises ValueError.
     """
-    name, _, digest = reference.partition("@")
-    tag = name.rpartition("/")[2].partition(":")[2]
-    if not name or any(c.isspace() for c in reference):
-        raise ValueError(f"{reference!r} is no image reference, such as registry/helmholtz-cpu:TAG")
-    if not digest and tag in ("", "latest"):
+    found = _IMAGE.fullmatch(reference) if len(reference) <= _MAX_IMAGE else None
+    if not found:
+        raise ValueError(f"{reference[:200]!r} is no image reference, such as registry:5000/cpu:TAG or NAME@sha256:...")
+    if not found["digest"] and found["tag"] in (None, "latest"):
         raise ValueError(f"{reference}: needs a tag of its own (not latest) or a digest, or nodes run whatever they have")
     return reference
 
 
 def _mounted(path: str) -> str:
-    if not path.startswith("/") or path == "/" or ".." in PurePosixPath(path).parts:
-        raise ValueError(f"{path}: an absolute path below /, where the pods mount it, such as /mnt/runs")
-    return path.rstrip("/")
+    path = path.rstrip("/")
+    if not path.startswith("/") or path.startswith("//") or posixpath.normpath(path) != path or ":" in path:
+        raise ValueError(f"{path or '/'}: an absolute path below /, where the pods mount it, such as /mnt/runs")
+    taken = next((other for other in _TAKEN if is_below(path, [other]) or is_below(other, [path])), None)
+    if taken:
+        raise ValueError(f"{path}: a volume there would hide {taken}, or be hidden by it; mount it elsewhere, as at /mnt/runs")
+    return path
+
+
+def is_below(path: str, folders: Iterable[str]) -> bool:
+    """Whether the absolute `path` lies in one of the `folders`, or is one; not if its ``..`` lead out again."""
+    plain = posixpath.normpath(path)
+    return path.startswith("/") and any(PurePosixPath(plain).is_relative_to(folder) for folder in folders)
 
 
 Image = Annotated[str, AfterValidator(check_image)]
@@ -90,9 +121,9 @@ class Resources(Section):
     shared_memory: Memory | None = "1Gi"  # size of /dev/shm, in memory and counted as such; None: the engine's 64 MB
     node_selector: dict[str, str] = Field(default_factory=dict)  # label -> value that a node must have
     tolerations: tuple[Toleration, ...] = ()
-    timeout: Whole = Field(86_400, ge=60)  # seconds that one attempt may take
+    timeout: Whole = Field(86_400, ge=60, le=_YEAR)  # seconds that a pod may take
     retries: Whole = Field(3, ge=0, le=20)  # attempts after the first; a node taken away costs one
-    backoff: Whole = Field(60, ge=0, le=3600)  # seconds before the first retry, doubled each time, an hour at most
+    backoff: Whole = Field(60, ge=0, le=3600)  # seconds before the first retry, doubled each time
 
 
 class Cluster(Section):
@@ -102,7 +133,7 @@ class Cluster(Section):
     gpu_image: Image | None = None  # of the train stage; likewise
     cpu: Cpu = "2"  # of each stage but train
     memory: Memory = "8G"  # likewise
-    timeout: Whole = Field(86_400, ge=60)  # likewise, in seconds
+    timeout: Whole = Field(86_400, ge=60, le=_YEAR)  # likewise, in seconds
     retries: Whole = Field(2, ge=0, le=20)  # likewise, of all but publish, which is tried once
     parallelism: Whole = Field(8, ge=1, le=1000)  # train tasks at once
     service_account: Name | None = None  # that the pods run as: how they get access to buckets; None: KFP's own
@@ -114,13 +145,22 @@ class Cluster(Section):
 
     @model_validator(mode="after")
     def _credentials_are_references(self) -> Self:
-        for name in self.env:
-            if _CREDENTIAL.search(name):
+        for name, value in self.env.items():
+            if is_credential(name, value):
                 raise ValueError(
                     f"env.{name}: credentials are never given by value; put it into a Kubernetes secret, named in secrets"
                 )
         return self
 
+    @model_validator(mode="after")
+    def _each_volume_once(self) -> Self:
+        for key in ("claim", "path"):
+            values = [getattr(volume, key) for volume in self.volumes]
+            for value in values:
+                if values.count(value) > 1:
+                    raise ValueError(f"volumes: {key} {value} stands twice; mount each claim once, each at a path of its own")
+        return self
+
     def holds(self, path: str) -> bool:
         """Whether the pods see the absolute local `path`: it lies on one of the volumes."""
-        return any(PurePosixPath(path).is_relative_to(volume.path) for volume in self.volumes)
+        return is_below(path, [volume.path for volume in self.volumes])

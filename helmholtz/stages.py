@@ -6,37 +6,22 @@ the root. Each can be run again at any time: what is whole is kept.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
-from helmholtz.attempts import ERROR, attempt, forget_attempts, lacking_sentence
-from helmholtz.errors import HelmholtzError, StorageError, TrainingError
+from helmholtz.attempts import attempt, lacking_sentence
+from helmholtz.errors import StorageError, TrainingError
 from helmholtz.experiment import Experiment
-from helmholtz.experiment_file import parse_experiment
 from helmholtz.levels import parse_level
+from helmholtz.published import PAGE, note_published
 from helmholtz.refinement import Refinement, read_refinement
 from helmholtz.results import finished_result, progress_key, result_key
 from helmholtz.storage import Store, open_store
 from helmholtz.stored import Model, read_model
 from helmholtz.trials import Trial, trials
-
-# Pipeline parameters that override a key of the experiment, where they aren't empty or 0.
-PARAMETERS = {
-    "dataset_path": "dataset.path",
-    "dataset_limit": "dataset.limit",
-    "levels": "levels",
-    "architectures": "architectures",
-    "seeds": "seeds",
-    "epochs": "training.epochs",
-    "batch_size": "training.batch_size",
-    "margin": "analysis.margin",
-    "confidence": "analysis.confidence",
-}
 
 
 class Plan(Model):
@@ -66,33 +51,6 @@ def _hash(experiment: Experiment) -> str:
 def plan_key(experiment: Experiment) -> str:
     """Key of the plan of `experiment`."""
     return f"plans/{_hash(experiment)}.json"
-
-
-@contextlib.contextmanager
-def explained() -> Iterator[None]:
-    """Ends the process with one clear sentence, and status 1, where the library raises an error meant for the user."""
-    try:
-        yield
-    except HelmholtzError as error:
-        print(f"{ERROR}{error}", file=sys.stderr, flush=True)
-        raise SystemExit(1) from None
-
-
-def resolve(experiment: str, **parameters: str | int | float) -> Experiment:
-    """The experiment in the text (YAML, JSON, or a bundled name), with the pipeline's `PARAMETERS` applied."""
-    overrides = [f"{PARAMETERS[name]}={_as_list(name, value)}" for name, value in parameters.items() if value]
-    if "\n" not in experiment and not experiment.lstrip().startswith("{"):
-        from helmholtz.experiment_file import load_experiment
-
-        return load_experiment(experiment, overrides)
-    return parse_experiment(experiment, overrides, where="parameter experiment")
-
-
-def _as_list(name: str, value: str | int | float) -> str | int | float:
-    """Lists may be written as in the user interface: ``none, 75, 25`` as well as ``[none, 75, 25]``."""
-    if name in ("levels", "architectures") and isinstance(value, str) and not value.strip().startswith("["):
-        return f"[{value}]"
-    return value
 
 
 def find_plan(store: Store, experiment: Experiment) -> Plan | None:
@@ -192,28 +150,41 @@ def _cells(store: Store, plan_id: str, lacking: Sequence[Trial]) -> list[dict[st
         if store.exists(progress_key(trial.id)):  # of a run that was stopped: the trial starts again
             store.write_bytes(progress_key(trial.id), b'{"epoch": 0}')
     cells = dict.fromkeys((trial.architecture, str(trial.level)) for trial in lacking)
-    for architecture, level in cells:
-        forget_attempts(store, plan_id, architecture, level)
     return [{"plan": plan_id, "architecture": architecture, "level": level} for architecture, level in cells]
 
 
-def train(root: str, plan_id: str, architecture: str, level: str, attempts: int = 1) -> None:
-    """Trains one architecture at one level, all seeds. A cell that fails `attempts` times is left to `analyse` to tell of."""
+def train(
+    root: str,
+    plan_id: str,
+    architecture: str,
+    level: str,
+    run_id: str = "",
+    attempts: int = 1,
+    pause: float | None = None,
+) -> None:
+    """Trains one architecture at one level, all seeds.
+
+    A cell that fails `attempts` times in the run `run_id` is left to `analyse` to tell of; for `pause` see
+    `helmholtz.attempts`. Without a run to count for, it raises what went wrong.
+    """
     store = open_store(root)
-    planned = read_plan(store, plan_id)
-    threads = int(os.environ.get("HELMHOLTZ_THREADS", 0)) or None
 
     def train_seeds() -> None:
         from helmholtz.training.trial import run_cell
 
+        planned = read_plan(store, plan_id)
+        threads = int(os.environ.get("HELMHOLTZ_THREADS", 0)) or None
         for result in run_cell(store, planned.experiment, planned.dataset, architecture, parse_level(level), threads=threads):
             accuracy = "no accuracy" if result.test_accuracy is None else f"test accuracy {result.test_accuracy:.4f}"
             print(f"trial {result.trial}: {result.status}, {accuracy}")
 
-    attempt(store, (plan_id, architecture, level), attempts, train_seeds)
+    if run_id:
+        attempt(store, run_id, (plan_id, architecture, level), attempts, train_seeds, pause=pause)
+    else:
+        train_seeds()
 
 
-def analyse(root: str, plan_id: str) -> dict[str, float]:
+def analyse(root: str, plan_id: str, run_id: str = "") -> dict[str, float]:
     """Analyses what trials there are. Returns headline metrics for the Kubeflow UI.
 
     Raises TrainingError, after writing the analysis, where trials lack a result: the run isn't what was asked for.
@@ -234,12 +205,12 @@ def analyse(root: str, plan_id: str) -> dict[str, float]:
     finished = set(store.list("trials"))
     lacking = [trial for trial in wanted if result_key(trial.id) not in finished]
     if lacking:
-        raise TrainingError(lacking_sentence(store, plan_id, lacking, len(wanted)))
+        raise TrainingError(lacking_sentence(store, run_id, plan_id, lacking, len(wanted)))
     return report.metrics()
 
 
-def publish(root: str, experiment: Experiment) -> tuple[str, str, str]:
-    """Publishes the report and TensorBoard logs of what there is.
+def publish(root: str, experiment: Experiment, run_id: str = "") -> tuple[str, str, str]:
+    """Publishes the report and TensorBoard logs of what there is, and notes which report is that of the run `run_id`.
 
     Returns the HTML page, the recommendation, and the table of trials as Markdown.
     """
@@ -256,4 +227,7 @@ def publish(root: str, experiment: Experiment) -> tuple[str, str, str]:
         )
     report = publish_run(store, experiment, planned.dataset, only_if_changed=True)
     table = trial_table(store.read_bytes("report/curves.csv").decode())
-    return store.read_bytes("report/report.html").decode(), report.recommendation.sentence, table
+    page = store.read_bytes(PAGE)
+    if run_id:
+        note_published(store, run_id, page)
+    return page.decode(), report.recommendation.sentence, table

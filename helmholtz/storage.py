@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import glob
 import os
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cloudpathlib import CloudPath
 
 REMOTE_SCHEMES = ("gs", "s3")
+_ABANDONED = 7 * 86_400.0  # seconds
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})  # exFAT, and some mounts of buckets
 
 
@@ -159,10 +160,14 @@ class LocalStore:
                 yield Path(folder, name).relative_to(self.uri).as_posix()
 
     def tidy(self) -> None:
-        """Removes the temporary folders of processes of this machine that are gone (killed)."""
-        for folder in Path(self.uri, ".tmp").glob(f"{glob.escape(socket.gethostname())}-*-*"):
+        """Removes the temporary folders of processes of this machine that are gone (killed), and any untouched for a week.
+
+        Those of pods whose names are gone with them are known by their age alone: nobody writes for so long at once.
+        """
+        for folder in Path(self.uri, ".tmp").glob("*-*-*"):
             process = folder.name.removeprefix(f"{socket.gethostname()}-").partition("-")[0]
-            if process.isdecimal() and not Path("/proc", process).exists() and Path("/proc/self").exists():
+            here = folder.name.startswith(f"{socket.gethostname()}-") and process.isdecimal() and Path("/proc/self").exists()
+            if not Path("/proc", process).exists() if here else time.time() - _last_write(folder) > _ABANDONED:
                 shutil.rmtree(folder, ignore_errors=True)
 
     @contextlib.contextmanager
@@ -178,6 +183,14 @@ class LocalStore:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _last_write(folder: Path) -> float:
+    """When something in `folder` was last written, in seconds since 1970; now, if it is changing."""
+    try:
+        return max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+    except FileNotFoundError:
+        return time.time()
 
 
 def _link(path: Path, target: Path) -> bool:

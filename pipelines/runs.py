@@ -12,12 +12,13 @@ import kfp
 
 from helmholtz.attempts import ERROR
 from helmholtz.errors import HelmholtzError
-from helmholtz_pipelines.host import Access, connect, explained, is_refusal, known
+from helmholtz_pipelines.host import Access, connect, explained, is_missing, known, namespace_of
 
 FINISHED = frozenset({"SUCCEEDED", "FAILED", "SKIPPED", "CANCELED", "ERROR"})
+_UNDER_WAY = frozenset({"RUNTIME_STATE_UNSPECIFIED", "PENDING", "RUNNING", "CANCELING"})
 STAGES = ("plan", "compress", "train", "refine", "analyse", "publish")
 _STAGE = re.compile(rf"^({'|'.join(STAGES)})(-\d+)?$")  # kfp numbers a component's second use, as in train-2
-_LONG = 120  # seconds after which a pod that hasn't started needs a word
+_LONG = 120  # seconds after which what hasn't started needs a word
 _DOCUMENTED_LOGS = ("v1beta1", "v1alpha1")  # where the API server has served logs, newest first; it has no v2beta1 of it
 
 # What Kubernetes calls it, as found in a task's error -> what it means and what to do.
@@ -65,6 +66,7 @@ class Run:
     state: str
     error: str
     url: str
+    created: datetime | None
     namespace: str
     root: str | None  # the run root it was given
     experiment: str | None  # the experiment it was given, as text
@@ -94,6 +96,20 @@ class Run:
                 parts.append(_counted(stage, states))
         return ", ".join(parts) or self.state.lower()
 
+    @property
+    def trouble(self) -> str:
+        """What keeps the run as a whole from going on; empty where there is nothing to say."""
+        waited = (datetime.now(UTC) - self.created).total_seconds() if self.created else 0
+        if self.state == "PAUSED":
+            return "it is paused, and goes on only when somebody resumes it"
+        if not self.finished and self.state not in _UNDER_WAY:
+            return f"its state is {self.state}, which this version of helmholtz doesn't know"
+        if not self.finished and not self.tasks and waited > _LONG:
+            return (
+                f"nothing of it has begun in {waited / 60:.0f} minutes; why, says `kubectl describe workflow {self.selector}`"
+            )
+        return ""
+
     def advice(self, task: Task) -> str:
         """What to do about a task that failed or won't start; empty where there is nothing to say."""
         for reason, fix in _REASONS.items():
@@ -105,7 +121,7 @@ class Run:
 
     @property
     def selector(self) -> str:
-        """Arguments with which kubectl finds the run's pods."""
+        """Arguments with which kubectl finds the run's pods and its workflow."""
         return f"-n {self.namespace} -l pipeline/runid={self.id}"
 
 
@@ -125,8 +141,10 @@ def read_run(client: kfp.Client, access: Access, run_id: str) -> Run:
             found = client.get_run(run_id)
             known(found.run_id)
         except Exception as error:
-            if is_refusal(error, 404):
-                raise HelmholtzError(f"{access.host}: no run {run_id}; its id is the end of its address in the UI") from error
+            if is_missing(error):
+                raise HelmholtzError(
+                    f"{access.host}: no run {run_id}: it was deleted, or that isn't its id, which ends its address in the UI"
+                ) from error
             raise
     parameters = (found.runtime_config.parameters or {}) if found.runtime_config else {}
     details = (found.run_details.task_details or []) if found.run_details else []
@@ -136,7 +154,8 @@ def read_run(client: kfp.Client, access: Access, run_id: str) -> Run:
         state=found.state or "PENDING",
         error=_message(found.error),
         url=f"{access.ui}/#/runs/details/{run_id}",
-        namespace=access.namespace or "kubeflow",
+        created=found.created_at,
+        namespace=namespace_of(client, access) or "kubeflow",
         root=parameters.get("root"),
         experiment=parameters.get("experiment"),
         tasks=_tasks(details),
@@ -175,7 +194,7 @@ def read_log(client: kfp.Client, access: Access, run: Run, task: Task) -> str:
         try:
             with explained(access):
                 answer = client._run_api.api_client.call_api(
-                    path, "GET", auth_settings=["Bearer"], _preload_content=False, _request_timeout=60, response_type="str"
+                    path, "GET", auth_settings=["Bearer"], _preload_content=False, response_type="str"
                 )
         except HelmholtzError:
             continue  # not served here, or the pod is gone: the sentence below says what is left to do

@@ -43,11 +43,12 @@ def build(
     resources: Resources | None = None,
     rounds: int = 0,
     cluster: Cluster | None = None,
+    run_id: str = dsl.PIPELINE_JOB_ID_PLACEHOLDER,
 ) -> dsl.graph_component.GraphComponent:
     """The pipeline, with its stages in the given images, at most `parallelism` train tasks at once.
 
     It refines in at most `rounds`; an experiment that asks for more goes on with them when it is run again. Without a
-    `cluster` nothing is asked of pods, and each cell is tried once.
+    `cluster` nothing is asked of pods, and each cell is tried once. By its `run_id` a run holds the root against others.
     """
     plan_stage, compress_stage, refine_stage, analyse_stage, publish_stage = (
         stage.build(cpu_image) for stage in (plan, compress, refine, analyse, publish)
@@ -62,14 +63,15 @@ def build(
         if cluster:
             pods.request_stage(task, cluster)
             if again and cluster.retries:
-                pods.retry(task, cluster.retries, resources.backoff)
+                pods.retry(task, cluster.retries, resources.backoff, cluster.timeout)
         return task
 
     def train_cells(root: Any, asking: dsl.PipelineTask) -> dsl.PipelineTask:
         # kfp.local (2.17) loops only over the single output of a task, and hands the loop's item to any input inside the
-        # loop that is another task's output: so a cell names its plan, and nothing else goes in but the root.
+        # loop that is another task's output: so a cell names its plan, and but for the root only constants go in.
         with dsl.ParallelFor(asking.output, parallelism=parallelism) as cell:
-            trained = train_stage(root=root, cell=cell, attempts=attempts).set_caching_options(False)
+            trained = train_stage(root=root, run_id=run_id, cell=cell, attempts=attempts, pause=resources.backoff)
+            trained.set_caching_options(False)
             if cluster:
                 pods.request_train(trained, resources, cluster)
         return trained
@@ -90,6 +92,7 @@ def build(
     ) -> None:
         request = {
             "root": root,
+            "run_id": run_id,
             "experiment": experiment,
             "dataset_path": dataset_path,
             "dataset_limit": dataset_limit,
@@ -105,12 +108,12 @@ def build(
         # upstream, starts on Argo as soon as one of them ends; newer backends run it as a hook of each.
         with dsl.ExitHandler(placed(publish_stage(**request), again=False)):
             planned = placed(plan_stage(**request))
-            compressed = placed(compress_stage(root=root, plan=planned.output))
+            compressed = placed(compress_stage(root=root, run_id=run_id, plan=planned.output))
             trained = train_cells(root, compressed)
             for _ in range(rounds):
-                refined = placed(refine_stage(root=root, plan=planned.output).after(trained))
+                refined = placed(refine_stage(root=root, run_id=run_id, plan=planned.output).after(trained))
                 trained = train_cells(root, refined)
-            placed(analyse_stage(root=root, plan=planned.output).after(trained))
+            placed(analyse_stage(root=root, run_id=run_id, plan=planned.output).after(trained))
 
     return helmholtz
 

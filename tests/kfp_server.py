@@ -1,8 +1,9 @@
 """A Kubeflow Pipelines API server over HTTP, for tests with the real client.
 
 The published definition of the API is the models of the package `kfp_server_api`: every request and every answer is checked
-against them, key by key and type by type, so this server can't drift from what a real one would be sent or would say. What it
-can't vouch for is a real server's behaviour behind that definition.
+against them, key by key and type by type, so this server can't drift from what a real one would be sent or would say. Names are
+taken once, ids must be known, lists come in pages, and with several users a namespace is needed, as in the sources of the real
+server (backend/src/apiserver/server). What this one can't vouch for is what else a real server does behind that definition.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import contextlib
 import json
 import threading
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -35,8 +36,10 @@ def conforms(value: Any, kind: str) -> Any:
         assert datetime.fromisoformat(value).tzinfo, value
     elif kind in ("str", "int", "bool", "object"):
         assert isinstance(value, {"str": str, "int": int, "bool": bool, "object": object}[kind]), (kind, value)
+        assert kind != "int" or not isinstance(value, bool), (kind, value)
     else:
         model = getattr(kfp_server_api, kind)
+        assert hasattr(model, "allowable_values") or isinstance(value, dict), (kind, value)
         if hasattr(model, "allowable_values"):
             assert value in model.allowable_values, (kind, value)
         else:
@@ -60,8 +63,14 @@ class Server(ThreadingHTTPServer):
         self.logs: dict[str, str] = {}  # node -> log, below /apis/`logs_at`
         self.logs_at = "v1beta1"
         self.multi_user = False
+        self.namespaces = {"team-a"}  # that this user may use, where there are several
+        self.deleted: set[str] = set()  # ids of runs
+        self.page_size = 20  # of lists, where none is asked for
         self.token = ""
         self.wrong: dict[str, tuple[int, str, dict[str, str]]] = {}  # "POST /runs" -> status, body, headers
+        self.stuck: dict[str, str] = {}  # "POST /runs" -> "silent", or "trickling": a byte at a time
+        self.blind: dict[str, int] = {}  # "GET /pipelines" -> how often that list is still empty: another isn't done yet
+        self.closing = threading.Event()
         self.requests: list[str] = []
         self.complaints: list[str] = []  # what was sent or said against the definition
 
@@ -71,8 +80,7 @@ class Server(ThreadingHTTPServer):
 
     def refuse(self, status: int, message: str = "", at: str = "") -> None:
         """Answers `at` (everything by default) with an error as the API's gateway words them."""
-        body = json.dumps({"error": message, "code": 3, "message": message, "details": []}) if message else "no"
-        self.wrong[at] = (status, body, {"Content-Type": "application/json"})
+        self.wrong[at] = (status, error(message) if message else "no", {"Content-Type": "application/json"})
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -101,19 +109,32 @@ class Handler(BaseHTTPRequestHandler):
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
         call = f"{self.command} {url.path.removeprefix(API)}"
         self.server.requests.append(call)
-        wrong = self.server.wrong.get(call) or self.server.wrong.get("")
         try:
-            if wrong:
+            if stuck := self.server.stuck.get(call) or self.server.stuck.get(""):
+                self.stick(stuck)
+            elif wrong := self.server.wrong.get(call) or self.server.wrong.get(""):
                 self.send(*wrong)
             elif self.server.token and self.headers.get("Authorization") != f"Bearer {self.server.token}":
                 self.send(401, "{}", {})
             elif "/log" in call:
                 self.log(url.path)
             else:
-                self.route(call, query, body)
-        except AssertionError as error:
-            self.server.complaints.append(f"{call}: {error!r}")
+                self.route(self.command, url.path.removeprefix(API).strip("/").split("/"), query, body)
+        except Refusal as refusal:
+            self.send(refusal.status, error(refusal.message, refusal.code), {})
+        except (AssertionError, ValueError) as problem:
+            self.server.complaints.append(f"{call}: {problem!r}")
             self.send(500, "{}", {})
+
+    def stick(self, how: str) -> None:
+        """Keeps the connection, and never comes to an end."""
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            if how == "trickling":
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{")
+            while not self.server.closing.wait(0.02):
+                if how == "trickling":
+                    self.wfile.write(b" ")
 
     do_GET = do_POST = handle_request  # noqa: N815 - http.server asks for these names
 
@@ -124,52 +145,124 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.send(404, "{}", {})
 
-    def route(self, call: str, query: dict[str, str], body: bytes) -> None:
+    def route(self, command: str, path: list[str], query: dict[str, str], body: bytes) -> None:
         server = self.server
-        if call == "GET /healthz":
-            self.answer({"multi_user": server.multi_user}, "V2beta1GetHealthzResponse")
-        elif call == "GET /pipelines":
-            found = matching(server.pipelines, query)
-            self.answer({"pipelines": found} if found else {}, "V2beta1ListPipelinesResponse")
-        elif call == "POST /pipelines":
-            server.pipelines.append(conforms(json.loads(body), "V2beta1Pipeline") | {"pipeline_id": "p1"})
-            self.answer(server.pipelines[-1], "V2beta1Pipeline")
-        elif call == "POST /pipelines/upload_version":
-            made = {
-                "pipeline_id": query["pipelineid"],
-                "pipeline_version_id": f"v{len(server.versions) + 1}",
-                "display_name": query["name"],
-                "pipeline_spec": uploaded(self.headers["Content-Type"], body),
-            }
-            server.versions.append(made)
-            self.answer(made, "V2beta1PipelineVersion")
-        elif call == "GET /pipelines/p1/versions":
-            found = matching(server.versions, query)
-            self.answer({"pipeline_versions": found} if found else {}, "V2beta1ListPipelineVersionsResponse")
-        elif call == "GET /experiments":
-            found = matching(server.experiments, query)
-            self.answer({"experiments": found} if found else {}, "V2beta1ListExperimentsResponse")
-        elif call == "POST /experiments":
-            server.experiments.append(conforms(json.loads(body), "V2beta1Experiment") | {"experiment_id": "e1"})
-            self.answer(server.experiments[-1], "V2beta1Experiment")
-        elif call == "POST /runs":
-            server.runs.append(self.created(conforms(json.loads(body), "V2beta1Run")))
-            self.answer(server.runs[-1], "V2beta1Run")
-        elif call == "GET /runs/r1" and (server.runs or server.progress):
-            state = server.progress.pop(0) if len(server.progress) > 1 else (server.progress or [{}])[0]
-            self.answer({**(server.runs[-1] if server.runs else {"run_id": "r1"}), **state}, "V2beta1Run")
-        else:
-            self.send(404, json.dumps({"error": f"{call} not found", "message": f"{call} not found", "code": 5}), {})
+        match command, *path:
+            case "GET", "healthz":
+                self.answer({"multi_user": server.multi_user}, "V2beta1GetHealthzResponse")
+            case "GET", "pipelines":
+                self.page(server.pipelines, query, "pipelines", "V2beta1ListPipelinesResponse", self.namespace(query))
+            case "POST", "pipelines":
+                wanted = conforms(json.loads(body), "V2beta1Pipeline")
+                self.make(server.pipelines, wanted, "pipeline", "V2beta1Pipeline", self.namespace(wanted))
+            case "POST", "pipelines", "upload_version":
+                only(query, "name", "display_name", "description", "pipelineid", "tags", "namespace")
+                self.find(server.pipelines, "pipeline_id", query.get("pipelineid", ""))
+                spec = uploaded(self.headers["Content-Type"], body)
+                wanted = {"pipeline_id": query["pipelineid"], "display_name": query["name"], "pipeline_spec": spec}
+                self.make(server.versions, wanted, "pipeline_version", "V2beta1PipelineVersion", query["pipelineid"])
+            case "GET", "pipelines", pipeline_id, "versions":
+                self.find(server.pipelines, "pipeline_id", pipeline_id)
+                kind = "V2beta1ListPipelineVersionsResponse"
+                self.page(server.versions, query, "pipeline_versions", kind, pipeline_id)
+            case "GET", "experiments":
+                owner = self.namespace(query, needed=True)
+                self.page(server.experiments, query, "experiments", "V2beta1ListExperimentsResponse", owner)
+            case "POST", "experiments":
+                wanted = conforms(json.loads(body), "V2beta1Experiment")
+                self.make(server.experiments, wanted, "experiment", "V2beta1Experiment", self.namespace(wanted, needed=True))
+            case "POST", "runs":
+                run = self.created(conforms(json.loads(body), "V2beta1Run"))
+                server.runs.append(run)
+                self.answer(run, "V2beta1Run")
+            case "GET", "runs", run_id:
+                told = {run["run_id"] for run in server.progress[:1] if not server.runs}
+                if run_id in server.deleted or run_id not in {run["run_id"] for run in server.runs} | told:
+                    raise Refusal(404, f"Run {run_id} not found")
+                state = server.progress.pop(0) if len(server.progress) > 1 else (server.progress or [{}])[0]
+                (made,) = [run for run in server.runs if run["run_id"] == run_id] or [{}]
+                self.answer({**made, **state, "run_id": run_id}, "V2beta1Run")
+            case _:
+                raise Refusal(404, f"{command} {'/'.join(path)} not found")
+
+    def namespace(self, given: dict[str, Any], *, needed: bool = False) -> str:
+        """Whose things: those of all where there is one user, who may name any namespace to no effect."""
+        named = str(given.get("namespace") or "")
+        if not self.server.multi_user:
+            return ""
+        if not named and needed:
+            raise Refusal(400, "Invalid input error: An experiment cannot have an empty namespace in multi-user mode")
+        if named and named not in self.server.namespaces:
+            raise Refusal(403, f"User 'me' is not authorized in the namespace {named}")
+        return named
+
+    def find(self, things: list[dict[str, Any]], key: str, wanted: str) -> dict[str, Any]:
+        for thing in things:
+            if thing[key] == wanted:
+                return thing
+        raise Refusal(404, f"ResourceNotFoundError: {key} {wanted} not found")
+
+    def make(self, things: list[dict[str, Any]], wanted: dict[str, Any], what: str, kind: str, owner: str) -> None:
+        title = wanted.get("display_name") or wanted.get("name")
+        if not title:
+            raise Refusal(400, "Invalid input error: name is required")
+        if any((thing["display_name"], thing["owner"]) == (title, owner) for thing in things):
+            raise Refusal(409, f"Already exist error: The name {title} already exists. Please specify a new name")
+        number = len(things) + 1
+        made = {**wanted, f"{what}_id": f"{what[0] if what != 'pipeline_version' else 'v'}{number}", "created_at": now()}
+        things.append({**made, "owner": owner})
+        self.answer(made, kind)
+
+    def page(self, things: list[dict[str, Any]], query: dict[str, str], what: str, kind: str, owner: str) -> None:
+        only(query, "page_token", "page_size", "sort_by", "filter", *(["namespace"] if what != "pipeline_versions" else []))
+        found = [thing for thing in matching(things, query) if thing["owner"] == owner]
+        call = f"GET {urlsplit(self.path).path.removeprefix(API)}"
+        if self.server.blind.get(call):
+            self.server.blind[call] -= 1
+            found = []
+        token = query.get("page_token") or "page-0"
+        if not token.startswith("page-"):
+            raise Refusal(400, "Invalid input error: Invalid package token")
+        first, size = int(token.removeprefix("page-")), int(query.get("page_size") or 0) or self.server.page_size
+        shown = [{key: value for key, value in thing.items() if key != "owner"} for thing in found[first : first + size]]
+        more = {"next_page_token": f"page-{first + size}"} if first + size < len(found) else {}
+        self.answer({what: shown, "total_size": len(found), **more} if shown else {}, kind)
 
     def created(self, run: dict[str, Any]) -> dict[str, Any]:
+        if not run.get("display_name"):
+            raise Refusal(400, "Invalid input error: The run name is empty")
         reference = run["pipeline_version_reference"]
-        (version,) = [v for v in self.server.versions if v["pipeline_version_id"] == reference["pipeline_version_id"]]
+        version = self.find(self.server.versions, "pipeline_version_id", reference["pipeline_version_id"])
         assert version["pipeline_id"] == reference["pipeline_id"]
+        self.find(self.server.experiments, "experiment_id", run["experiment_id"])
         inputs = version["pipeline_spec"]["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]
         given = run["runtime_config"]["parameters"]
-        assert set(given) <= set(inputs), "a parameter that the pipeline hasn't"
-        assert {name for name, spec in inputs.items() if not spec.get("isOptional")} <= set(given)
-        return run | {"run_id": "r1", "state": "PENDING"}
+        if not {name for name, spec in inputs.items() if not spec.get("isOptional")} <= set(given) <= set(inputs):
+            raise Refusal(400, "Invalid input error: parameters are missing, or the pipeline hasn't them")
+        kinds = {"STRING": str, "NUMBER_INTEGER": int, "NUMBER_DOUBLE": (int, float), "BOOLEAN": bool}
+        for name, value in given.items():
+            assert isinstance(value, kinds[inputs[name]["parameterType"]]), (name, value)
+        return run | {"run_id": f"r{len(self.server.runs) + 1}", "state": "PENDING", "created_at": now()}
+
+
+class Refusal(Exception):  # noqa: N818  # an answer of the server's, with this HTTP status
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status, self.message = status, message
+        self.code = {400: 3, 403: 7, 404: 5, 409: 6}[status]  # of gRPC
+
+
+def error(message: str, code: int = 3) -> str:
+    """An error as the API's gateway words them."""
+    return json.dumps({"error": message, "code": code, "message": message, "details": []})
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat()
+
+
+def only(query: dict[str, str], *known: str) -> None:
+    assert set(query) <= set(known), set(query) - set(known)
 
 
 def matching(items: list[dict[str, Any]], query: dict[str, str]) -> list[dict[str, Any]]:
@@ -181,12 +274,7 @@ def matching(items: list[dict[str, Any]], query: dict[str, str]) -> list[dict[st
             predicate["operation"] = kfp_server_api.V2beta1PredicateOperation.allowable_values[predicate["operation"]]
     predicates = conforms(asked, "V2beta1Filter").get("predicates", [])
     assert all(predicate["operation"] == "EQUALS" for predicate in predicates)
-    return [
-        item
-        for item in items
-        if all(item[p["key"]] == p["string_value"] for p in predicates)
-        and ("namespace" not in query or item.get("namespace") in (None, query["namespace"]))
-    ]
+    return [item for item in items if all(item[p["key"]] == p["string_value"] for p in predicates)]
 
 
 def uploaded(content_type: str, body: bytes) -> dict[str, Any]:
@@ -207,6 +295,7 @@ def serve() -> Iterator[Server]:
     try:
         yield server
     finally:
+        server.closing.set()
         server.shutdown()
         server.server_close()
         thread.join()

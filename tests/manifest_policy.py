@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-Document = dict[str, Any]
+from tests.network_policy import Document, enters, leaves, namespace, selects
+
 Rule = Callable[[list[Document]], Iterator[str]]
 
 RULES: dict[str, Rule] = {}
 OURS = {"app.kubernetes.io/part-of": "helmholtz"}
-USERS_SECRETS = {"helmholtz-store"}  # which the documentation has the user make
+READER = "helmholtz-tensorboard"  # the secret with a key that can only read
+USERS_SECRETS = {"helmholtz-store", READER}  # which the documentation has the user make
+USERS_CLAIM = "helmholtz-runs"  # which manifests/claim makes
 KFPS_NAMESPACE = "kubeflow"
 
 
@@ -22,10 +25,6 @@ def rule(function: Rule) -> Rule:
 
 def name(document: Document) -> str:
     return f"{document['kind']} {document['metadata']['name']}"
-
-
-def namespace(document: Document) -> str:
-    return document["metadata"].get("namespace", "default")  # type: ignore[no-any-return]
 
 
 def pods(documents: list[Document]) -> Iterator[tuple[Document, dict[str, Any]]]:
@@ -46,13 +45,6 @@ def containers(documents: list[Document]) -> Iterator[tuple[str, dict[str, Any],
 def effective(container: dict[str, Any], pod: dict[str, Any], key: str) -> Any:
     """A container's security setting, or its pod's where it has none."""
     return container.get("securityContext", {}).get(key, pod.get("securityContext", {}).get(key))
-
-
-def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
-    """Whether a label selector (with ``matchLabels``, and the operator In alone) takes `labels`."""
-    return all(labels.get(k) == v for k, v in selector.get("matchLabels", {}).items()) and all(
-        labels.get(e["key"]) in e["values"] for e in selector.get("matchExpressions", []) if e["operator"] == "In"
-    )
 
 
 @rule
@@ -158,7 +150,7 @@ def references_resolve(documents: list[Document]) -> Iterator[str]:
         for volume in pod.get("volumes", []):
             if "configMap" in volume:
                 yield from missing(document, "ConfigMap", volume["configMap"]["name"])
-            if "persistentVolumeClaim" in volume:
+            if volume.get("persistentVolumeClaim", {"claimName": USERS_CLAIM})["claimName"] != USERS_CLAIM:
                 yield from missing(document, "PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"])
         for container in pod["containers"]:
             volumes = {volume["name"] for volume in pod.get("volumes", [])}
@@ -226,3 +218,73 @@ def namespaces_restricted(documents: list[Document]) -> Iterator[str]:
                 yield f"{name(document)}: is Kubeflow's"
         elif "namespace" not in document["metadata"]:
             yield f"{name(document)}: in no namespace"
+
+
+@rule
+def data_stay(documents: list[Document]) -> Iterator[str]:
+    """`kubectl delete -k` deletes all of an overlay, and a claim takes its data with it."""
+    for document in documents:
+        if document["kind"] in ("PersistentVolumeClaim", "PersistentVolume"):
+            yield f"{name(document)}: would be deleted with the rest"
+
+
+@rule
+def only_reads(documents: list[Document]) -> Iterator[str]:
+    """TensorBoard, which everybody looks at, has no key and no account that writes, and mounts claims to be read."""
+    accounts = {d["metadata"]["name"]: d["metadata"].get("annotations") for d in documents if d["kind"] == "ServiceAccount"}
+    for document, pod in pods(documents):
+        if document["metadata"]["name"] != "helmholtz-tensorboard":
+            continue
+        for container in pod["containers"]:
+            for source in container.get("envFrom", []):
+                if source.get("secretRef", {"name": READER})["name"] != READER:
+                    yield f"{name(document)}: takes a secret that is not {READER}"
+        for volume in pod["volumes"]:
+            if volume.get("persistentVolumeClaim", {"readOnly": True}).get("readOnly") is not True:
+                yield f"{name(document)}: can write to {volume['name']}"
+        mine = accounts.get(pod["serviceAccountName"])
+        if mine and any(mine == others for account, others in accounts.items() if account != pod["serviceAccountName"]):
+            yield f"{name(document)}: has the account of another"
+
+
+@rule
+def names_resolve(documents: list[Document]) -> Iterator[str]:
+    """Who is under an egress policy reaches DNS: by both protocols, in kube-system and where nodes have their own."""
+    made = [(namespace(d), d["spec"]["template"]["metadata"]["labels"]) for d, _ in pods(documents)]
+    runners = [
+        (namespace(d), PIPELINE) for d in documents if d["metadata"]["name"] == "helmholtz-runner" and d["kind"] == "Role"
+    ]
+    for where, labels in (*made, *runners):
+        for target in (("kube-system", {"k8s-app": "kube-dns"}), "169.254.20.10"):
+            for protocol in ("UDP", "TCP"):
+                if not leaves(documents, (where, labels), target, 53, protocol):
+                    yield f"{labels} in {where}: no DNS by {protocol} at {target}"
+
+
+@rule
+def pipeline_closed(documents: list[Document]) -> Iterator[str]:
+    """The pipeline's own pods serve nobody, and reach no database, no other pod and no metadata server of their node."""
+    for document in documents:
+        if document["kind"] != "Role" or document["metadata"]["name"] != "helmholtz-runner":
+            continue
+        pod, gke = (namespace(document), PIPELINE), any("gcp-service-account" in str(d["metadata"]) for d in documents)
+        if enters(documents, (namespace(document), {"app": "ml-pipeline"}), pod, 8080):
+            yield "a pod of the pipeline can be reached"
+        for target, port in (
+            ((KFPS_NAMESPACE, {"app": "mysql"}), 3306),
+            (("helmholtz", {"app": "x"}), 22),
+            ("169.254.169.254", 80),
+        ):
+            if leaves(documents, pod, target, port) and not (gke and port == 80):
+                yield f"a pod of the pipeline reaches {target} at port {port}"
+        for target, port in (
+            ((KFPS_NAMESPACE, {}), 8080),
+            ((KFPS_NAMESPACE, {}), 8887),
+            ("10.96.0.1", 443),
+            ("172.18.0.2", 6443),
+        ):
+            if not leaves(documents, pod, target, port):
+                yield f"a pod of the pipeline doesn't reach {target} at port {port}"
+
+
+PIPELINE = {"app.kubernetes.io/name": "helmholtz-pipeline", "app.kubernetes.io/component": "train"}

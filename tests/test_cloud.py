@@ -76,6 +76,18 @@ def test_what_is_written_is_read(root: str, tmp_path: Path) -> None:
     assert list(store.list("a")) == ["a/b.json", "a/c/big ä.bin"]
 
 
+def test_of_two_runs_in_a_bucket_one_works_there(root: str) -> None:
+    from helmholtz.lease import HeldError, held, release
+
+    store = open_store(root)
+    with held(store, "one"), pytest.raises(HeldError, match="one"), held(store, "two"):
+        pytest.fail("both are in")
+    release(store, "one")
+    with held(store, "two"), pytest.raises(HeldError, match="two"), held(store, "one"):
+        pytest.fail("both are in")
+    assert list(store.list("lease")) == ["lease/000001.json", "lease/000002.json"]
+
+
 def test_a_missing_object_and_a_missing_bucket_are_named(root: str) -> None:
     with pytest.raises(StorageError, match=r"nothing\.json: no such"):
         open_store(root).read_bytes("nothing.json")

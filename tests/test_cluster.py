@@ -8,13 +8,17 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from helmholtz.cluster import Cluster, Resources, check_image
 from helmholtz.experiment import Experiment
 from helmholtz.experiment_file import load_experiment
 from helmholtz.stages import plan_key
+from helmholtz.task import VOLUMES
 from helmholtz.trials import trials
+from helmholtz_pipelines import pods
 from helmholtz_pipelines.sweep import build_for_cluster, compile_to
 
 GOLDEN = Path(__file__).parent / "golden" / "pipeline.yaml"
@@ -88,8 +92,85 @@ def test_train_tasks_ask_for_the_experiments_resources(everything: tuple[dict[st
     assert train["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
     assert train["activeDeadlineSeconds"] == "7200"
     retry = train_task(spec)["retryPolicy"]
-    assert retry == {"maxRetryCount": 5, "backoffDuration": "30s", "backoffFactor": 2.0, "backoffMaxDuration": "3600s"}
-    assert train_task(spec)["inputs"]["parameters"]["attempts"] == {"runtimeValue": {"constant": 5}}
+    window = 9 * (7200 + 86_400) + 30 * (2**8 - 1)  # nine starts, each after a day of waiting, and the back-offs
+    assert retry == {"maxRetryCount": 8, "backoffDuration": "30s", "backoffFactor": 2.0, "backoffMaxDuration": f"{window}s"}
+    parameters = train_task(spec)["inputs"]["parameters"]
+    assert parameters["attempts"] == {"runtimeValue": {"constant": 5}}
+    assert parameters["pause"] == {"runtimeValue": {"constant": 30}}
+
+
+class Task:
+    """Stands in for kfp's task: notes what is asked of it."""
+
+    asked: dict[str, Any]
+
+    def set_retry(self, num_retries: int, **more: Any) -> None:
+        self.asked = {"retries": num_retries, **more}
+
+
+MOST = 20 + 1 + pods._SPARE_STARTS
+
+
+@given(
+    retries=st.integers(0, MOST),
+    backoff=st.integers(0, 3600),
+    timeout=st.integers(60, 31_536_000),
+    waiting=st.integers(0, 86_400),
+)
+def test_the_window_of_retries_admits_every_start_at_full_length(
+    retries: int, backoff: int, timeout: int, waiting: int
+) -> None:
+    """As Argo's processNodeRetries counts: from the first start on, against the end of each back-off, and each pod's end."""
+    task = Task()
+    pods.retry(task, retries, backoff, timeout)
+    seconds = {key: int(task.asked[key].removesuffix("s")) for key in ("backoff_duration", "backoff_max_duration")}
+    deadline, factor, now = seconds["backoff_max_duration"], int(task.asked["backoff_factor"]), 0
+    assert factor == task.asked["backoff_factor"]  # Argo takes whole ones alone
+    waited = 0
+    for start in range(task.asked["retries"] + 1):
+        now += waiting + timeout
+        assert now <= deadline, f"start {start} is killed"
+        pause = seconds["backoff_duration"] * factor**start
+        if start < retries:
+            now, waited = now + pause, waited + pause
+            assert now <= deadline, f"no start after {start}"
+    assert waited <= 86_400 + 3600 * pods._SPARE_STARTS
+    assert deadline * 10**9 < 2**63  # nanoseconds, as Go counts
+
+
+def test_a_stage_is_retried_within_its_own_time(tmp_path: Path) -> None:
+    spec, _ = compiled(tmp_path, [*IMAGES, "cluster.timeout=100000", "cluster.retries=1", "resources.backoff=7"])
+    policies = [t.get("retryPolicy") for c in spec["components"].values() for t in c.get("dag", {}).get("tasks", {}).values()]
+    window = f"{2 * (100_000 + 86_400) + 7}s"
+    asked = {"maxRetryCount": 1, "backoffDuration": "7s", "backoffFactor": 2.0, "backoffMaxDuration": window}
+    assert policies.count(asked) == 3  # plan, compress, analyse
+
+
+def test_every_task_knows_its_run(everything: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    """By kfp's placeholder and nothing around it: backends fill it in only where it is the whole value."""
+    spec, _ = everything
+    dags = [spec["root"]["dag"], *(c["dag"] for c in spec["components"].values() if "dag" in c)]
+    tasks = {
+        name: task for dag in dags for name, task in dag["tasks"].items() if "dag" not in spec["components"][component(task)]
+    }
+    assert {component(task).removeprefix("comp-").split("-")[0] for task in tasks.values()} == {
+        *("plan", "compress", "train", "refine", "analyse", "publish")
+    }
+    for name, task in tasks.items():
+        run = task["inputs"]["parameters"]["run_id"]
+        assert run == {"runtimeValue": {"constant": "{{$.pipeline_job_uuid}}"}}, name
+
+
+def component(task: dict[str, Any]) -> str:
+    return str(task["componentRef"]["name"])
+
+
+def test_a_key_of_a_secret_may_serve_two_variables(tmp_path: Path) -> None:
+    secrets = "cluster.secrets=[{name: store, env: {AWS_SECRET_ACCESS_KEY: key, OTHER_TOKEN: key}}]"
+    _, asked = compiled(tmp_path, [*IMAGES, secrets])
+    for name, pod in asked.items():
+        variables = {e["envVar"]: e["secretKey"] for secret in pod["secretAsEnv"] for e in secret["keyToEnv"]}
+        assert variables == {"AWS_SECRET_ACCESS_KEY": "key", "OTHER_TOKEN": "key"}, name
 
 
 def test_every_pod_gets_user_volumes_secrets_and_settings(everything: tuple[dict[str, Any], dict[str, Any]]) -> None:
@@ -98,12 +179,15 @@ def test_every_pod_gets_user_volumes_secrets_and_settings(everything: tuple[dict
     for name, pod in pods.items():
         assert pod["securityContext"] == {"runAsNonRoot": True, "runAsUser": "10001"}, name
         assert [(mount["constant"], mount["mountPath"]) for mount in pod["pvcMount"]] == [("runs", "/mnt/runs")], name
-        (secret,) = pod["secretAsEnv"]
-        assert secret["secretName"] == "store", name
-        assert {e["envVar"]: e["secretKey"] for e in secret["keyToEnv"]}["AWS_SECRET_ACCESS_KEY"] == "secretkey", name  # noqa: S105
+        assert {secret["secretName"] for secret in pod["secretAsEnv"]} == {"store"}, name
+        variables = {e["envVar"]: e["secretKey"] for secret in pod["secretAsEnv"] for e in secret["keyToEnv"]}
+        assert variables == {"AWS_ACCESS_KEY_ID": "accesskey", "AWS_SECRET_ACCESS_KEY": "secretkey"}, name
         assert pod["imagePullSecret"][0]["secretName"] == "registry", name
         container = spec["deploymentSpec"]["executors"][name]["container"]
-        assert container["env"] == [{"name": "AWS_ENDPOINT_URL", "value": "http://seaweedfs.kubeflow:9000"}], name
+        assert {e["name"]: e["value"] for e in container["env"]} == {
+            "AWS_ENDPOINT_URL": "http://seaweedfs.kubeflow:9000",
+            VOLUMES: '["/mnt/runs"]',
+        }, name
         assert container["resources"]["resourceMemoryLimit"] == ("30G" if "train" in name else "12Gi"), name
 
 
@@ -124,6 +208,7 @@ def test_a_pipeline_for_this_machine_asks_nothing_of_pods(tmp_path: Path) -> Non
     (spec,) = yaml.safe_load_all(path.read_text())
     assert train_task(spec)["inputs"]["parameters"]["attempts"] == {"runtimeValue": {"constant": 1}}
     assert "retryPolicy" not in path.read_text()
+    assert not any(VOLUMES in str(e["container"].get("env")) for e in spec["deploymentSpec"]["executors"].values())
 
 
 def test_where_it_runs_neither_trains_nor_plans_anew() -> None:
@@ -144,6 +229,24 @@ def test_where_it_runs_neither_trains_nor_plans_anew() -> None:
         ("registry:5000/cpu", False),
         ("", False),
         ("a b:1", False),
+        ("localhost:5000/cpu:1", True),
+        ("[::1]:5000/cpu:1", True),
+        ("REGISTRY.example.com/team/cpu_a.b--c:V1.0", True),
+        ("cpu:1", True),
+        ("Team/CPU:1", False),
+        ("registry//cpu:1", False),
+        ("/cpu:1", False),
+        ("cpu:1/", False),
+        ("https://registry/cpu:1", False),
+        ("cpu:-1", False),
+        ("cpu:" + "a" * 129, False),
+        ("registry:port/cpu:1", False),
+        ("cpu:1\n", False),
+        ("cpu@sha256:" + "0" * 63, False),
+        ("cpu@sha256:" + "g" * 64, False),
+        ("cpu@", False),
+        ("a" * 600 + ":1", False),
+        ("-" * 500, False),
     ],
 )
 def test_images_are_named_so_that_they_stay_the_same(image: str, fine: bool) -> None:
@@ -162,11 +265,37 @@ def test_images_are_named_so_that_they_stay_the_same(image: str, fine: bool) -> 
         (Resources, {"shared_memory": "1e9"}),
         (Resources, {"gpus": -1}),
         (Resources, {"timeout": 0}),
+        (Resources, {"timeout": 10**9}),
+        (Resources, {"cpu": "0"}),
+        (Resources, {"cpu": "0.0"}),
+        (Resources, {"cpu": "0m"}),
+        (Resources, {"cpu": -1}),
+        (Resources, {"memory": 0}),
+        (Resources, {"memory": "0Gi"}),
+        (Resources, {"memory": "-1Gi"}),
+        (Resources, {"shared_memory": "0"}),
+        (Resources, {"backoff": 3601}),
+        (Cluster, {"timeout": 10**9}),
+        (Cluster, {"cpu": "0"}),
+        (Cluster, {"memory": "00M"}),
         (Resources, {"tolerations": [{"operator": "Exists", "key": "a", "value": "b"}]}),
         (Resources, {"tolerations": [{"value": "b"}]}),
         (Resources, {"colour": "red"}),
         (Cluster, {"volumes": [{"claim": "a", "path": "relative"}]}),
         (Cluster, {"volumes": [{"claim": "a", "path": "/"}]}),
+        (Cluster, {"volumes": [{"claim": "a", "path": "//"}]}),
+        (Cluster, {"volumes": [{"claim": "a", "path": "//mnt"}]}),
+        (Cluster, {"volumes": [{"claim": "a", "path": "/mnt/../tmp"}]}),
+        (Cluster, {"volumes": [{"claim": "a", "path": "/mnt/./runs"}]}),
+        (Cluster, {"volumes": [{"claim": "a", "path": "/mnt:ro"}]}),
+        (Cluster, {"volumes": [{"claim": "a", "path": "/tmp"}]}),  # noqa: S108  # in the pod
+        (Cluster, {"volumes": [{"claim": "a", "path": "/tmp/runs"}]}),  # noqa: S108  # in the pod
+        (Cluster, {"volumes": [{"claim": "a", "path": "/dev/shm"}]}),  # noqa: S108  # in the pod
+        (Cluster, {"volumes": [{"claim": "a", "path": "/dev"}]}),
+        (Cluster, {"volumes": [{"claim": "a", "path": "/opt"}]}),
+        (Cluster, {"volumes": [{"claim": "a", "path": "/var"}]}),
+        (Cluster, {"volumes": [{"claim": "a", "path": "/mnt"}, {"claim": "b", "path": "/mnt/"}]}),
+        (Cluster, {"volumes": [{"claim": "a", "path": "/mnt/1"}, {"claim": "a", "path": "/mnt/2"}]}),
         (Cluster, {"volumes": [{"claim": "A_B", "path": "/mnt"}]}),
         (Cluster, {"secrets": [{"name": "s", "env": {}}]}),
         (Cluster, {"env": {"MY_PASSWORD": "x"}}),
@@ -190,7 +319,18 @@ def test_a_placed_experiment_comes_back_from_json() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "seen"), [("/mnt/runs", True), ("/mnt/runs/a/b", True), ("/mnt/runs2", False), ("/mnt", False)]
+    ("path", "seen"),
+    [
+        ("/mnt/runs", True),
+        ("/mnt/runs/a/b", True),
+        ("/mnt/runs/a/../b", True),
+        ("/mnt/runs/..", False),
+        ("/mnt/runs/../../etc", False),
+        ("/mnt/runs2", False),
+        ("/mnt", False),
+        ("mnt/runs", False),
+        ("", False),
+    ],
 )
 def test_a_volume_holds_what_is_below_it(path: str, seen: bool) -> None:
     assert Cluster(volumes=[{"claim": "c", "path": "/mnt/runs/"}]).holds(path) == seen  # type: ignore[list-item]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import email.policy
-import errno
 import hashlib
 import json
 import shutil
@@ -30,10 +28,9 @@ from helmholtz.report.card import card
 from helmholtz.report.reader import reader
 from helmholtz.report.stored_report import check_level, read_report
 from helmholtz.shards import ShardWriter
-from helmholtz.storage import LocalStore, Store, open_store
+from helmholtz.storage import LocalStore, open_store
 from tests import synthetic_run as synthetic
 from tests.finished_run import finish, plan
-from tests.object_store import Handler, metadata, remote
 from tests.test_cloud import amazon, google, root  # noqa: F401  # fixtures
 
 LEVELS: tuple[Level, ...] = (NONE, 50, 25, 5)
@@ -511,72 +508,6 @@ def test_a_place_that_cannot_be_written_is_one_sentence(finished: Path, tmp_path
     said = call(finished, tmp_path / "file" / "set")
     assert (said.exit_code, len(said.output.splitlines())) == (1, 1)
     assert "can't write here" in said.output
-
-
-# Where the store decides which of two was first
-
-
-def in_turn_and_at_once(store: Store) -> None:
-    assert store.create("deep/claim", b"first")
-    assert not store.create("deep/claim", b"second")
-    assert store.read_bytes("deep/claim") == b"first"
-    with ThreadPoolExecutor(8) as pool:
-        done = list(pool.map(lambda n: store.create("claim", b"%d" % n), range(8)))
-    assert store.read_bytes("claim") == b"%d" % done.index(True)
-    assert done.count(True) == 1
-
-
-@pytest.mark.parametrize("links", [True, False])
-def test_a_file_is_created_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
-    def none(*_: object) -> None:
-        raise OSError(errno.EPERM, "no hard links here")
-
-    if not links:  # exFAT, and some mounts of buckets
-        monkeypatch.setattr(Path, "hardlink_to", none)
-    in_turn_and_at_once(open_store(str(tmp_path)))
-    assert not list((tmp_path / ".tmp").iterdir())
-    with pytest.raises(StorageError, match="can't write"):
-        open_store(str(tmp_path)).create("claim/deeper", b"")
-
-
-class Preconditions(Handler):
-    """Uploads to gs:// as Google documents them: `ifGenerationMatch=0` only where there is no such object."""
-
-    lock = threading.Lock()
-
-    def do_POST(self) -> None:  # noqa: N802  # http.server asks for this name
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        name, content = multipart(body, self.headers["Content-Type"])
-        with self.lock:
-            objects = self.server.objects  # type: ignore[attr-defined]
-            if "ifGenerationMatch=0" in self.path and name in objects:
-                self.answer(b'{"error": {"code": 412, "message": "conditionNotMet"}}', status=412)
-                return
-            objects[name] = content
-        self.answer(json.dumps(metadata(name, content)).encode())
-
-
-def multipart(body: bytes, kind: str) -> tuple[str, bytes]:
-    """Name and content of an upload."""
-    head = f"Content-Type: {kind}\r\n\r\n".encode()
-    facts, content = email.message_from_bytes(head + body, policy=email.policy.HTTP).iter_parts()  # type: ignore[attr-defined]
-    return json.loads(facts.get_content())["name"], content.get_payload(decode=True)
-
-
-def test_google_creates_an_object_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The emulator of the other tests knows no preconditions."""
-    with remote("gs", {}, monkeypatch) as server:
-        server.RequestHandlerClass = Preconditions
-        in_turn_and_at_once(open_store("gs://bucket/set"))
-
-
-def test_amazon_creates_an_object_once(amazon: str) -> None:  # noqa: F811  # the fixture
-    in_turn_and_at_once(open_store(f"{amazon}/claims"))
-
-
-def test_a_bucket_that_is_not_there_is_named(root: str) -> None:  # noqa: F811  # the fixture
-    with pytest.raises(StorageError, match=r"no-such-bucket.*no such bucket"):
-        open_store(root.replace("helmholtz-test", "no-such-bucket")).create("claim", b"")
 
 
 # Object stores

@@ -43,9 +43,10 @@ COMMON = """
 import os, sys
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 from helmholtz import stages
+from helmholtz.parameters import resolve
 from helmholtz.storage import open_store
 root = sys.argv[1]
-experiment = stages.resolve("quickstart", dataset_limit=30, levels="none,10", seeds=1, epochs=1)
+experiment = resolve("quickstart", dataset_limit=30, levels="none,10", seeds=1, epochs=1)
 """
 
 

@@ -27,7 +27,7 @@ STAND_IN = """#!/bin/bash
 { echo "$(basename "$0")"; printf '%s\\n' "$@"; echo; } >> "$CALLS"
 case "$(basename "$0") $*" in
   *"get secret"*) printf c2VjcmV0 ;;
-  *"create secret"*) cat > /dev/null ;;
+  *"create secret"* | *"exec -i"*) cat >> "$CALLS-given" ;;
   *"get-value project") echo my-project ;;
   "python "*" tag"*) exec "$PYTHON" "$@" ;;
 esac
@@ -85,9 +85,23 @@ def test_the_way_to_a_report_can_be_copied(title: str, root: str, tmp_path: Path
     (deployment,) = [d for d in documents if d["kind"] == "Deployment"]
     assert {c["image"] for c in deployment["spec"]["template"]["spec"]["containers"]} == {parsed["cpu_image"]}
     if root.startswith("gs://"):
-        accounts = [d["metadata"]["annotations"] for d in documents if d["kind"] == "ServiceAccount"]
-        assert accounts == [{"iam.gke.io/gcp-service-account": "helmholtz@my-project.iam.gserviceaccount.com"}] * 2
+        accounts = {d["metadata"]["name"]: d["metadata"]["annotations"] for d in documents if d["kind"] == "ServiceAccount"}
+        assert accounts == {
+            f"helmholtz-{of}": {"iam.gke.io/gcp-service-account": f"{account}@my-project.iam.gserviceaccount.com"}
+            for of, account in {"runner": "helmholtz", "tensorboard": "helmholtz-tensorboard"}.items()
+        }
         assert "PROJECT" not in answer.stdout
+        grants = [" ".join(call) for call in calls if call[:4] == ["gcloud", "storage", "buckets", "add-iam-policy-binding"]]
+        roles = [re.search(r"roles/storage\.(\w+)", grant)[1] for grant in grants if "helmholtz-tensorboard@" in grant]  # type: ignore[index]
+        assert (len(grants), roles) == (4, ["objectViewer", "legacyBucketReader"])
+    else:
+        (made,) = [call for call in calls if call[:4] == ["kubectl", "create", "secret", "generic"]]
+        assert made[4:7] == ["helmholtz-tensorboard", "-n", "helmholtz"]
+        given = (tmp_path / "calls-given").read_text()
+        told = re.search(r"-actions Read,List -buckets mlpipeline -access_key (\w{40}) -secret_key (\w{40}) -apply", given)
+        assert told
+        assert f"AWS_ACCESS_KEY_ID={told[1]}\nAWS_SECRET_ACCESS_KEY={told[2]}\n" in given
+        assert not any(told[2] in argument for call in calls for argument in call)
 
 
 def test_versions_are_those_of_the_tests_and_of_the_images() -> None:

@@ -22,7 +22,8 @@ import yaml
 
 from helmholtz.experiment_file import load_experiment
 from helmholtz.storage import open_store
-from tests.manifest_policy import RULES, Document, name, namespace, pods
+from tests.manifest_policy import RULES, name, pods
+from tests.network_policy import Document, enters, leaves, namespace
 
 ROOT = Path(__file__).parents[1]
 MANIFESTS = ROOT / "manifests"
@@ -40,9 +41,11 @@ VARIANTS = {
     "s3": ("overlays/generic/s3",),
     "s3-flink": ("overlays/generic/s3", "components/flink"),
     "claim": ("overlays/generic/claim",),
+    "claim-flink": ("overlays/generic/claim", "components/flink-claim"),
     "claim-profile": ("overlays/generic/claim",),
+    "claim-flink-profile": ("overlays/generic/claim", "components/flink-claim"),
 }
-PROFILE = "team"  # namespace of the last
+PROFILE = "team"  # namespace of those in a profile
 
 
 @functools.cache
@@ -81,7 +84,7 @@ def _rendered(variant: str) -> list[Document]:
                 }
             ],
         }
-        if variant == "claim-profile":
+        if variant.endswith("-profile"):
             mine["namespace"] = PROFILE
         Path(folder, "mine").mkdir()
         Path(folder, "mine", "kustomization.yaml").write_text(yaml.safe_dump(mine))
@@ -153,6 +156,24 @@ BREAKAGES = [
     ("references_resolve", "Deployment", f"{POD}.serviceAccountName", "nobody"),
     ("references_resolve", "Deployment", f"{POD}.volumes.0", {"name": "script", "configMap": {"name": "nothing"}}),
     ("references_resolve", "Deployment", f"{POD}.volumes.0", {"name": "x", "persistentVolumeClaim": {"claimName": "nothing"}}),
+    ("data_stay", "Service", "kind", "PersistentVolumeClaim"),
+    ("only_reads", "Deployment", f"{POD}.containers.1.envFrom.1.secretRef.name", "helmholtz-store"),
+    (
+        "only_reads",
+        "Deployment",
+        f"{POD}.volumes.0",
+        {"name": "runs", "persistentVolumeClaim": {"claimName": "helmholtz-runs"}},
+    ),
+    ("names_resolve", "NetworkPolicy helmholtz", "spec.egress.0.ports.1", GONE),
+    ("names_resolve", "NetworkPolicy helmholtz-pipeline", "spec.egress.0.ports.0.protocol", "TCP"),
+    ("names_resolve", "NetworkPolicy helmholtz-pipeline", "spec.egress.0.to.1", GONE),
+    ("names_resolve", "NetworkPolicy helmholtz", "spec.egress.0.to.0", GONE),
+    ("pipeline_closed", "NetworkPolicy helmholtz-pipeline", "spec.policyTypes", ["Egress"]),
+    ("pipeline_closed", "NetworkPolicy helmholtz-pipeline", "spec.policyTypes", ["Ingress"]),
+    ("pipeline_closed", "NetworkPolicy helmholtz-pipeline", "spec.egress.2.ports", GONE),
+    ("pipeline_closed", "NetworkPolicy helmholtz-pipeline", "spec.egress.2", GONE),
+    ("pipeline_closed", "NetworkPolicy helmholtz-pipeline", "metadata.namespace", "helmholtz"),
+    ("pipeline_closed", "NetworkPolicy helmholtz-pipeline", "spec.podSelector.matchLabels", {"app.kubernetes.io/name": "x"}),
     ("references_resolve", "Deployment", f"{CONTAINER}.volumeMounts.0.name", "nothing"),
     ("references_resolve", "Deployment", f"{CONTAINER}.envFrom", [{"secretRef": {"name": "nothing"}}]),
     ("references_resolve", "RoleBinding", "roleRef.name", "nothing"),
@@ -172,7 +193,7 @@ BREAKAGES = [
 @pytest.mark.parametrize(("rule", "kind", "path", "value"), BREAKAGES, ids=[f"{b[0]}-{b[2]}" for b in BREAKAGES])
 def test_a_policy_sees_what_it_forbids(rule: str, kind: str, path: str, value: Any) -> None:
     documents = render("s3")
-    document = next(d for d in documents if d["kind"] == kind)
+    document = next(d for d in documents if kind in (d["kind"], name(d)))
     *parents, last = (int(step) if step.isdecimal() else step for step in path.split("."))
     place: Any = document
     for step in parents:
@@ -220,12 +241,91 @@ def test_the_overlays_experiment_is_valid_and_fits_its_cluster(overlay: str) -> 
     assert {secret.name for secret in experiment.cluster.secrets} <= {"mlpipeline-minio-artifact"}  # which KFP makes
 
 
+@functools.cache
+def stage_labels() -> dict[str, dict[str, str]]:
+    """Stage -> the labels that the pipeline gives its pods."""
+    from helmholtz_pipelines.sweep import build_for_cluster, compile_to
+
+    experiment = load_experiment(str(MANIFESTS / "overlays" / "kind" / "experiment.yaml"), ["refine.rounds=1"])
+    with tempfile.TemporaryDirectory() as folder:
+        compile_to(Path(folder, "pipeline.yaml"), build_for_cluster(experiment))
+        _, platform = yaml.safe_load_all(Path(folder, "pipeline.yaml").read_text())
+    found = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    return {stage.removeprefix("exec-"): executor["podMetadata"]["labels"] for stage, executor in found.items()}
+
+
+@pytest.mark.parametrize("variant", [variant for variant in VARIANTS if "flink" in variant])
+def test_only_stages_that_compress_reach_flink(variant: str) -> None:
+    documents = render(variant)
+    (server,) = [d for d in documents if name(d) == "Deployment beam-job-server"]
+    target = (namespace(server), server["spec"]["template"]["metadata"]["labels"])
+    (account,) = [d for d in documents if name(d) == "ServiceAccount helmholtz-runner"]
+    where = namespace(account)
+    assert len(stage_labels()) >= 6
+    for stage, labels in stage_labels().items():
+        for number, port in {8099: "jobs", 8098: "artifacts"}.items():
+            may = leaves(documents, (where, labels), target, number), enters(documents, (where, labels), target, port)
+            assert all(may) == (stage in ("compress", "refine")), stage
+    (tensorboard,) = [d for d in documents if name(d) == "Deployment helmholtz-tensorboard"]
+    other = (namespace(tensorboard), tensorboard["spec"]["template"]["metadata"]["labels"])
+    compressing = stage_labels()["compress"]
+    for source in [(where, {}), (where, {"app": "ml-pipeline"}), ("default", compressing), other]:
+        assert not enters(documents, source, target, "jobs"), source
+    for workload in ("flink-jobmanager", "flink-taskmanager"):
+        (manager,) = [d for d in documents if name(d) == f"Deployment {workload}"]
+        labels = manager["spec"]["template"]["metadata"]["labels"]
+        assert not enters(documents, (where, compressing), (target[0], labels), 8081)
+        assert enters(documents, target, (target[0], labels), 8081)
+
+
+@pytest.mark.parametrize(
+    ("variant", "target", "port"),
+    [
+        ("kind", ("kubeflow", {"app": "seaweedfs"}), 8333),
+        ("gke", "169.254.169.254", 80),
+        ("gke", "169.254.169.252", 988),
+        ("s3", "52.218.0.1", 443),
+    ],
+)
+def test_the_pipelines_pods_reach_their_store(variant: str, target: Any, port: int) -> None:
+    pod = ("kubeflow", stage_labels()["train"])
+    assert leaves(render(variant), pod, target, port)
+    others = {"kind", "gke", "s3"} - {variant} if port != 443 else set()
+    assert not any(leaves(render(other), pod, target, port) for other in others)
+
+
+@pytest.mark.parametrize("variant", ["claim-flink", "claim-flink-profile"])
+def test_flink_beside_a_claim_has_what_it_needs_to_start(variant: str) -> None:
+    """All in the claim's namespace, the settings by their real name, and the workers with the claim, to be written."""
+    documents = render(variant)
+    (workers,) = [
+        c for d, p in pods(documents) if name(d).endswith("taskmanager") for c in p["containers"] if c["name"] == "sdk-workers"
+    ]
+    assert {"name": "runs", "mountPath": "/mnt/runs"} in workers["volumeMounts"]
+    (settings,) = [d["metadata"]["name"] for d in documents if d["metadata"]["name"].startswith("helmholtz-run-")]
+    assert {"configMapRef": {"name": settings}} in workers["envFrom"]
+    assert {namespace(d) for d in documents} == {PROFILE if variant.endswith("-profile") else "kubeflow"}
+
+
+def test_the_claim_stands_alone() -> None:
+    answer = subprocess.run([*kustomize(), MANIFESTS / "claim"], capture_output=True, text=True, timeout=60, check=True)
+    (claim,) = yaml.safe_load_all(answer.stdout)
+    kubernetes_validate.validate(claim, KUBERNETES, strict=True)
+    assert (name(claim), namespace(claim)) == ("PersistentVolumeClaim helmholtz-runs", "kubeflow")
+    mounted = {
+        volume["persistentVolumeClaim"]["claimName"]
+        for _, pod in pods(render("claim-flink"))
+        for volume in pod["volumes"]
+        if "persistentVolumeClaim" in volume
+    }
+    assert mounted == {claim["metadata"]["name"]}
+
+
 @pytest.mark.parametrize(("variant", "where"), [("claim", "kubeflow"), ("claim-profile", PROFILE)])
 def test_what_stands_in_a_namespace_of_others_does_not_make_it(variant: str, where: str) -> None:
     documents = render(variant)
     assert "Namespace" not in {d["kind"] for d in documents}
     assert {namespace(d) for d in documents} == {where}
-    assert "PersistentVolumeClaim helmholtz-runs" in map(name, documents)
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ import pytest
 import yaml
 from kfp import components
 
+from helmholtz.lease import held, release, take
+from helmholtz.storage import open_store
 from helmholtz_pipelines.sweep import build, compile_to
 
 HELMHOLTZ = [sys.executable, "-m", "helmholtz"]
@@ -122,6 +124,22 @@ def test_a_second_run_keeps_everything_and_a_new_level_trains_only_that_level(
     after = {path: path.stat().st_mtime_ns for path in root.glob("trials/*/result.json")}
     assert {path: after[path] for path in results} == results
     assert len(after) == 6
+
+
+@pytest.mark.tensorflow
+def test_of_two_runs_in_one_root_the_second_is_refused(finished: tuple[Path, dict[str, object]]) -> None:
+    root, _ = finished
+    before = {path: path.read_bytes() for path in root.glob("trials/*/result.json")}
+    store = open_store(str(root))
+    with held(store, "another"):  # the finished run has given the root free
+        second = helmholtz(*SMALL, "--root", str(root), "--set", "levels=[none,25,5]")
+        assert second.returncode == 1
+        (error,) = [line for line in second.stderr.splitlines() if line.startswith("error: ")]
+        assert f"{root}: another run (another) is at work here" in error
+        assert "Traceback" not in second.stderr
+        take(store, "another")  # which it still has
+        release(store, "another")
+    assert {path: path.read_bytes() for path in root.glob("trials/*/result.json")} == before
 
 
 @pytest.mark.tensorflow

@@ -108,3 +108,25 @@ def test_what_killed_processes_leave_is_tidied_and_what_live_ones_use_is_not(tmp
     with store.scratch() as mine:
         store.tidy()
         assert [*tmp_path.glob(".tmp/*")] == [mine]
+
+
+def test_what_pods_with_other_names_left_is_tidied_once_nothing_of_it_was_written_for_a_week(tmp_path: Path) -> None:
+    import time
+
+    long_ago = time.time() - 8 * 86_400
+    for name, inside in (("train-1-7-abc", long_ago), ("train-2-7-abc", time.time()), ("train-3-7-abc", None)):
+        folder = tmp_path / ".tmp" / name
+        folder.mkdir(parents=True)
+        if inside is not None:
+            (folder / "deep").mkdir()
+            (folder / "deep" / "events").write_bytes(b"1")
+            for path in (folder / "deep" / "events", folder / "deep"):
+                os.utime(path, (inside, inside))
+            os.utime(folder, (long_ago, long_ago))
+    LocalStore(str(tmp_path)).tidy()
+    assert sorted(path.name for path in tmp_path.glob(".tmp/*")) == ["train-2-7-abc", "train-3-7-abc"]
+    for path in tmp_path.glob(".tmp/train-3*"):
+        os.utime(path, (long_ago, long_ago))
+    LocalStore(str(tmp_path)).tidy()
+    assert [path.name for path in tmp_path.glob(".tmp/*")] == ["train-2-7-abc"]
+    assert (tmp_path / ".tmp" / "train-2-7-abc" / "deep" / "events").is_file()

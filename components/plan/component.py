@@ -9,6 +9,7 @@ def build(image: str) -> dsl.base_component.BaseComponent:
     @dsl.component(base_image=image, install_kfp_package=False)
     def plan(
         root: str,
+        run_id: str,
         experiment: str,
         dataset_path: str,
         dataset_limit: int,
@@ -22,9 +23,11 @@ def build(image: str) -> dsl.base_component.BaseComponent:
     ) -> str:
         """Resolves the experiment, and lists and splits the data set; returns the plan's id."""
         from helmholtz import stages
+        from helmholtz.parameters import resolve
+        from helmholtz.task import running
 
-        with stages.explained():
-            resolved = stages.resolve(
+        with running(root, run_id, "plan"):
+            resolved = resolve(
                 experiment,
                 dataset_path=dataset_path,
                 dataset_limit=dataset_limit,

@@ -9,6 +9,7 @@ def build(image: str) -> dsl.base_component.BaseComponent:
     @dsl.component(base_image=image, install_kfp_package=False)
     def publish(
         root: str,
+        run_id: str,
         experiment: str,
         dataset_path: str,
         dataset_limit: int,
@@ -27,9 +28,11 @@ def build(image: str) -> dsl.base_component.BaseComponent:
         from pathlib import Path
 
         from helmholtz import stages
+        from helmholtz.parameters import resolve
+        from helmholtz.task import running
 
-        with stages.explained():
-            resolved = stages.resolve(
+        with running(root, run_id, "publish", last=True):
+            resolved = resolve(
                 experiment,
                 dataset_path=dataset_path,
                 dataset_limit=dataset_limit,
@@ -41,7 +44,7 @@ def build(image: str) -> dsl.base_component.BaseComponent:
                 margin=margin,
                 confidence=confidence,
             )
-            html, sentence, table = stages.publish(root, resolved)
+            html, sentence, table = stages.publish(root, resolved, run_id)
         Path(page.path).write_text(html, encoding="utf-8")
         Path(summary.path).write_text(sentence + "\n", encoding="utf-8")
         Path(trials.path).write_text(table, encoding="utf-8")

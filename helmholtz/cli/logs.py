@@ -26,6 +26,7 @@ def command(
     namespace: str | None,
     token_env: str | None,
     ca_cert: str | None,
+    allow_http: bool,
 ) -> None:
     """Print why a run's task failed: of TASK, or of the tasks that failed.
 
@@ -38,7 +39,7 @@ def command(
     """
     from helmholtz_pipelines.runs import last_line, open_run, read_log
 
-    where = access(host, namespace, token_env, ca_cert)
+    where = access(host, namespace, token_env, ca_cert, allow_http)
     client, run = open_run(where, run_id)
     for chosen in _chosen(run, task):
         log = read_log(client, where, run, chosen)

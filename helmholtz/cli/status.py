@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 @click.argument("run_id", metavar="RUN_ID")
 @access_options
 @json_option
-def command(run_id: str, host: str, namespace: str | None, token_env: str | None, ca_cert: str | None, as_json: bool) -> None:
+def command(
+    run_id: str,
+    host: str,
+    namespace: str | None,
+    token_env: str | None,
+    ca_cert: str | None,
+    allow_http: bool,
+    as_json: bool,
+) -> None:
     """Say how far a run on a Kubeflow Pipelines host is: every task with its state, its time and its error.
 
     \b
@@ -26,7 +34,7 @@ def command(run_id: str, host: str, namespace: str | None, token_env: str | None
     """
     from helmholtz_pipelines.runs import open_run
 
-    _, run = open_run(access(host, namespace, token_env, ca_cert), run_id)
+    _, run = open_run(access(host, namespace, token_env, ca_cert, allow_http), run_id)
     if as_json:
         _print_json(run)
     else:
@@ -41,7 +49,8 @@ def _print_json(run: Run) -> None:
         for t in run.tasks
     ]
     facts = {"run_id": run.id, "name": run.name, "state": run.state, "succeeded": run.succeeded, "finished": run.finished}
-    click.echo(json.dumps({**facts, "error": run.error or None, "url": run.url, "root": run.root, "tasks": tasks}, indent=2))
+    words = {"error": run.error or None, "trouble": run.trouble or None, "url": run.url, "root": run.root}
+    click.echo(json.dumps({**facts, **words, "tasks": tasks}, indent=2))
 
 
 def print_run(run: Run) -> None:
@@ -55,6 +64,8 @@ def print_run(run: Run) -> None:
                 click.echo(f"{'':<{width}}  {line}")
     if not run.tasks:
         click.echo("no task has begun yet")
+    if run.trouble:
+        click.echo(run.trouble)
     if run.failed:
         click.echo(f"\nwhy, says: helmholtz logs {run.id}")
 

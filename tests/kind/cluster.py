@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import re
+import secrets
 import select
 import shutil
 import subprocess
@@ -114,7 +115,7 @@ class Cluster:
         return cpu, gpu
 
     def apply(self, folder: Path, image: str, root: str) -> None:
-        """Applies overlays/kind, with the store's credentials where its pods look for them, and waits for TensorBoard."""
+        """Applies overlays/kind, with a key that only reads the store where TensorBoard looks for it, and waits for that."""
         shutil.copytree(MANIFESTS, folder / "manifests")
         mine = folder / "mine"
         mine.mkdir()
@@ -123,8 +124,8 @@ class Cluster:
         secret = {
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": {"name": "helmholtz-store", "namespace": "helmholtz"},
-            "stringData": self.credentials(),
+            "metadata": {"name": "helmholtz-tensorboard", "namespace": "helmholtz"},
+            "stringData": self.reader(),
         }
         self.kubectl("apply", "-f", "-", stdin=json.dumps(secret))
         self.kubectl("rollout", "restart", "deployment/helmholtz-tensorboard", "-n", "helmholtz")
@@ -135,6 +136,14 @@ class Cluster:
         secret = json.loads(self.kubectl("get", "secret", "mlpipeline-minio-artifact", "-n", NAMESPACE, "-o", "json"))["data"]
         names = {"AWS_ACCESS_KEY_ID": "accesskey", "AWS_SECRET_ACCESS_KEY": "secretkey"}
         return {variable: base64.b64decode(secret[key]).decode() for variable, key in names.items()}
+
+    def reader(self) -> dict[str, str]:
+        """Credentials, made for this, that can only read the store."""
+        key, secret = secrets.token_hex(20), secrets.token_hex(20)
+        rights = "-user helmholtz-tensorboard -actions Read,List -buckets mlpipeline"
+        told = f"s3.configure {rights} -access_key {key} -secret_key {secret} -apply\n"
+        self.kubectl("exec", "-i", "deployment/seaweedfs", "-n", NAMESPACE, "--", "weed", "shell", stdin=told)
+        return {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret}
 
     def pods(self) -> dict[str, Any]:
         """Pods of Kubeflow Pipelines, as Kubernetes has them."""

@@ -130,13 +130,21 @@ def test_credentials_go_by_standard_input_and_never_by_the_command_line(kind: Cl
     _program(
         tmp_path / "kubectl",
         f'echo "kubectl $*" >> {tmp_path}/calls\n'
-        f"case \"$*\" in *'get secret'*) echo '{secret}';; *'-f -'*) cat > {tmp_path}/applied;; esac",
+        f"case \"$*\" in *'get secret'*) echo '{secret}';; *'-f -'*) cat > {tmp_path}/applied;; "
+        f"*'weed shell'*) cat > {tmp_path}/told;; esac",
     )
     assert kind.credentials() == {"AWS_ACCESS_KEY_ID": "me", "AWS_SECRET_ACCESS_KEY": "secret-word"}
     folder = tmp_path / "work"
     folder.mkdir()
     kind.apply(folder, "localhost/helmholtz-cpu:01", "s3://mlpipeline/x")
-    assert json.loads((tmp_path / "applied").read_text())["stringData"] == kind.credentials()
+    made = json.loads((tmp_path / "applied").read_text())
+    told = (tmp_path / "told").read_text()
+    assert made["metadata"] == {"name": "helmholtz-tensorboard", "namespace": "helmholtz"}
+    assert "-actions Read,List " in told
+    for value in made["stringData"].values():
+        assert value in told
+        assert value not in kind.credentials().values()
+        assert value not in (tmp_path / "calls").read_text()
     assert "secret-word" not in (tmp_path / "calls").read_text()
     assert (folder / "manifests" / "overlays" / "kind" / "kustomization.yaml").exists()
 
