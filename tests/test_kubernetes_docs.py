@@ -14,9 +14,12 @@ import pytest
 import yaml
 
 from helmholtz.cli.submit import command as submit
-from helmholtz.experiment import Beam
+from helmholtz.dataset import index_dataset
+from helmholtz.experiment import Beam, Dataset
 from helmholtz.experiment_file import load_experiment
+from helmholtz.storage import open_store
 from tests.kind.cluster import NODE_IMAGE
+from tests.test_cloud import amazon  # noqa: F401  # a fixture
 from tests.test_manifests import kustomize
 
 ROOT = Path(__file__).parents[1]
@@ -69,9 +72,13 @@ def walk_through(title: str, folder: Path) -> list[list[str]]:
 )
 def test_the_way_to_a_report_can_be_copied(title: str, root: str, tmp_path: Path) -> None:
     calls = walk_through(title, tmp_path)
-    (submission,) = [call[2:] for call in calls if call[0] == "helmholtz"]
-    parsed = submit.make_context("submit", list(submission)).params
+    submissions = [call[2:] for call in calls if call[0] == "helmholtz"]
+    parsed, *further = (submit.make_context("submit", list(submission)).params for submission in submissions)
     assert parsed["root"] == root
+    for other in further:  # with data of one's own
+        wanted = load_experiment(str(ROOT / other["experiment"]), other["overrides"])
+        assert (wanted.dataset.kind, wanted.dataset.path) == ("image-folder", "s3://mlpipeline/pictures")
+        assert (other["cpu_image"], other["root"] != root) == (parsed["cpu_image"], True)
     assert re.fullmatch(r".+/helmholtz-cpu:[0-9a-f]{16}", parsed["cpu_image"])
     assert re.fullmatch(r".+/helmholtz-gpu:[0-9a-f]{16}", parsed["gpu_image"])
     load_experiment(str(ROOT / parsed["experiment"]), parsed["overrides"])
@@ -102,6 +109,17 @@ def test_the_way_to_a_report_can_be_copied(title: str, root: str, tmp_path: Path
         assert told
         assert f"AWS_ACCESS_KEY_ID={told[1]}\nAWS_SECRET_ACCESS_KEY={told[2]}\n" in given
         assert not any(told[2] in argument for call in calls for argument in call)
+
+
+def test_pictures_come_into_a_store(tmp_path: Path, pictures: Path, amazon: str) -> None:  # noqa: F811  # the fixture
+    """With the server and the settings of the tests' store, as `export` sets them on the page."""
+    (command,) = re.findall(r"^python -c 'import sys; from cloudpathlib.*?\n.*?\n", section("kind"), re.MULTILINE)
+    place = amazon.removeprefix("s3://")
+    command = command.replace("PICTURES", str(pictures)).replace("mlpipeline", place).replace("python", sys.executable, 1)
+    answer = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    dataset = Dataset.model_validate({"kind": "image-folder", "path": f"{amazon}/pictures"})
+    assert sum(index_dataset(open_store(str(tmp_path / "root")), dataset).records.values()) == 24
 
 
 def test_versions_are_those_of_the_tests_and_of_the_images() -> None:
