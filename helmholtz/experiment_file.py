@@ -168,6 +168,12 @@ def _explain(where: str, detail: Mapping[str, Any], overrides: Sequence[str]) ->
             where = "--set"
         return f"{where}: {key + ': ' if key else ''}{said}"
     message = str(detail["msg"])
+    if detail["type"] == "too_short":
+        message = f"give at least {detail['ctx']['min_length']} values"
+    elif detail["type"] == "string_pattern_mismatch":
+        message = f"must match {detail['ctx']['pattern']}"
+    elif key == "analysis.margin" and detail["type"] == "less_than":
+        message += "; it is a fraction of 1: 0.05 is 5 points"
     got = "" if isinstance(detail["input"], (dict, list)) else f" (got {detail['input']!r})"
     return f"{where}: {key + ': ' if key else ''}{message[0].lower() + message[1:]}{got}"
 

@@ -178,7 +178,7 @@ class LocalStore:
             parent.mkdir(parents=True, exist_ok=True)
             folder = Path(tempfile.mkdtemp(dir=parent, prefix=f"{socket.gethostname()}-{os.getpid()}-"))
         except OSError as error:
-            raise StorageError(f"{self.uri}: can't write here: {error.strerror}; choose another --root") from error
+            raise StorageError(f"{self.uri}: can't write here: {error.strerror}; choose another place") from error
         try:
             yield folder
         finally:

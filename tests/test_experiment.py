@@ -87,6 +87,9 @@ def test_the_papers_audio_experiment() -> None:
         ("dataset: {kind: photographs, path: x}\nlevels: [none, 8]", ["path: kind photographs takes none"]),
         ("dataset: {kind: photographs, notes: 9}\nlevels: [none, 8]", ["notes: kind photographs takes none"]),
         ("dataset: {kind: plucked-strings, notes: 2}\nlevels: [none, 8]", ["dataset.notes", "3"]),
+        (GOOD + "analysis: {margin: 5}", ["analysis.margin", "0.05 is 5 points", "got 5"]),
+        (GOOD + "name: Ä b", ["name: must match ^[a-z0-9]", "'Ä b'"]),
+        ("dataset: {kind: photographs, classes: [coffee]}\nlevels: [none, 8]", ["classes: give at least 2 values"]),
     ],
 )
 def test_what_has_no_meaning_for_the_medium_is_refused(text: str, says: list[str]) -> None:
