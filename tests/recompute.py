@@ -21,6 +21,7 @@ from tests import refit
 
 Seeds = dict[int, np.ndarray]  # seed -> right answers of each group of test records
 Found = dict[str, Any]
+TAILS = ("test_set_below", "test_set_above")
 
 
 class Sweep:
@@ -79,9 +80,16 @@ class Sweep:
         count = len(self.sizes)
         return np.asarray(found * count / (count - 1) / self.sizes.sum() ** 2)
 
-    def variance(self, answers: Seeds) -> float:
-        """Of their mean, by the choice of groups; one group more than was seen may have differed."""
-        return max(float(self.shared([answers])[0, 0]), 0.0) + self.unit**2
+    def luck(self, answers: Seeds) -> tuple[float, float, float]:
+        """Of their mean, by the choice of groups: standard deviation, and third moment over variance below and above.
+
+        One group more than was seen may have differed.
+        """
+        each = self.beside(np.array(list(answers.values()))).mean(0) / self.sizes.sum()  # of a group, in the mean
+        variance = each.var(ddof=1) * len(each) + self.unit**2
+        third = float((each**3).sum())
+        below, above = (max(self.unit**3 + sign * third, 0.0) / variance for sign in (-1, 1))
+        return (max(float(self.shared([answers])[0, 0]), 0.0) + self.unit**2) ** 0.5, below, above
 
     def mean(self, values: Sequence[float], back: Callable[[float], Any] = float, answers: Seeds | None = None) -> Found:
         """Two-sided t interval, which with `answers` holds the luck of the test set."""
@@ -91,9 +99,10 @@ class Sweep:
         if n > 1:
             found["sd"] = float(np.std(values, ddof=1)) if np.std(values, ddof=1) > 1e-9 else 0.0
         if known:
-            luck = None if answers is None else self.variance(answers) ** 0.5
-            half = self.bound((1 + self.confidence) / 2, n, found["sd"], luck)
-            found |= {"low": back(float(np.mean(values)) - half), "high": back(float(np.mean(values)) + half)}
+            below, above = self.reaches(
+                (1 + self.confidence) / 2, n, found["sd"], None if answers is None else self.luck(answers)
+            )
+            found |= {"low": back(float(np.mean(values)) - below), "high": back(float(np.mean(values)) + above)}
         return found
 
     def accuracy(self, answers: Seeds) -> Found:
@@ -105,55 +114,58 @@ class Sweep:
         answers = less(one, reference)
         alone = self.accuracy(answers)
         n, mean, sd = alone["n"], alone["mean"], alone["sd"]
-        nothing = dict.fromkeys(("lower_bound", "low", "high", "test_set_sd", "test_set_skew", "detectable", "seeds_needed"))
+        nothing = dict.fromkeys(("lower_bound", "low", "high", "test_set_sd", *TAILS, "detectable", "seeds_needed"))
         found = {"pairs": n, "dropped": self.seeds - n, "difference": mean, "sd": sd, "bound_confidence": self.confidence}
         if alone["low"] is None:
             return found | nothing | {"verdict": "untestable"}
-        luck = self.variance(answers) ** 0.5
-        bound = self.bound(self.confidence, n, sd, luck)
-        verdict = "non-inferior" if mean - bound > -self.margin else "inferior" if mean + bound < -self.margin else "undecided"
+        luck = self.luck(answers)
+        below, above = self.reaches(self.confidence, n, sd, luck)
+        verdict = "non-inferior" if mean - below > -self.margin else "inferior" if mean + above < -self.margin else "undecided"
         needed = next((k for k in range(2, 101) if self.detected(k, sd, luck) <= self.margin), None)
         return found | {
-            "lower_bound": mean - bound, "low": max(alone["low"], -1), "high": min(alone["high"], 1), "test_set_sd": luck,
-            "test_set_skew": self.unit, "detectable": self.detected(n, sd, luck), "seeds_needed": needed, "verdict": verdict,
-        }  # fmt: skip
+            "lower_bound": mean - below, "low": max(alone["low"], -1), "high": min(alone["high"], 1), "test_set_sd": luck[0],
+            "detectable": self.detected(n, sd, luck), "seeds_needed": needed, "verdict": verdict,
+        } | dict(zip(TAILS, luck[1:], strict=True))  # fmt: skip
 
-    def bound(self, confidence: float, n: int, sd: float, luck: float | None) -> float:
-        """How far below the mean its one-sided bound lies: seeds by t, groups by a score interval, added as squares."""
-        of_groups = 0.0 if luck is None else self.of_groups(confidence, luck)
-        return math.hypot(stats.t.ppf(confidence, n - 1) * sd / n**0.5, of_groups)
+    def reaches(self, confidence: float, n: int, sd: float, luck: tuple[float, float, float] | None) -> list[float]:
+        """How far below and above the mean the ends lie: seeds by t, groups by a score interval, added as squares."""
+        seeds = float(stats.t.ppf(confidence, n - 1)) * sd / n**0.5
+        return [math.hypot(seeds, self.of_groups(confidence, luck, side) if luck else 0.0) for side in (1, 2)]
 
-    def of_groups(self, confidence: float, luck: float) -> float:
-        z = stats.norm.ppf(confidence)
-        tail = z * z * self.unit / 2
-        return float(tail + math.sqrt(tail**2 + (z * luck) ** 2))
+    def of_groups(self, confidence: float, luck: tuple[float, float, float], side: int) -> float:
+        z = float(stats.norm.ppf(confidence))
+        tail = z * z * luck[side] / 2
+        return tail + math.hypot(tail, z * luck[0])
 
-    def detected(self, n: int, sd: float, luck: float) -> float:
+    def detected(self, n: int, sd: float, luck: tuple[float, float, float]) -> float:
         """The loss that a one-sided test finds with probability 0.8."""
-        of_groups = self.of_groups(self.confidence, luck) + stats.norm.ppf(0.8) * luck
+        of_groups = self.of_groups(self.confidence, luck, 2) + float(stats.norm.ppf(0.8)) * luck[0]
         return math.hypot(shift_to_find(n, self.confidence) * sd / n**0.5, of_groups)
 
     def equivalence(self, one: Found) -> Found:
         """Both one-sided tests of a comparison."""
         if one["verdict"] == "untestable":
             return {"p_value": None, "finding": "untestable"}
-        n, sd, luck, mean = one["pairs"], one["sd"], one["test_set_sd"], one["difference"]
-        bound, room = self.bound(self.confidence, n, sd, luck), self.margin - abs(mean)
-        excess = self.bound(1 - 1e-13, n, sd, luck) - abs(room)
-        tail = 0.0
-        if excess > 0:  # in the logarithm of the tail, at which the bound just reaches the margin
-            found = optimize.brentq(
-                lambda log: self.bound(1 - math.exp(log), n, sd, luck) - abs(room), math.log(1e-13), -0.6932, xtol=1e-12
-            )
-            tail = math.exp(found)
+        n, sd, mean = one["pairs"], one["sd"], one["difference"]
+        luck = (one["test_set_sd"], *(one[tail] for tail in TAILS))
+        below, above = self.reaches(self.confidence, n, sd, luck)
+        p_values = []
+        for side, room in enumerate((self.margin + mean, self.margin - mean)):
+
+            def excess(log: float, side: int = side, room: float = room) -> float:
+                return self.reaches(1 - math.exp(log), n, sd, luck)[side] - abs(room)
+
+            least = math.log(1e-13)  # the logarithm of the tail, at which the bound just reaches the margin
+            tail = math.exp(optimize.brentq(excess, least, -0.6932, xtol=1e-12)) if excess(least) > 0 else 0.0
+            p_values.append(tail if room > 0 else 1 - tail)
         finding = "none found" if one["detectable"] <= self.margin else "blind"
-        if mean + bound < 0:
+        if mean + above < 0:
             finding = "loss"
-        if abs(mean) - bound > self.margin:
+        if mean + above < -self.margin or mean - below > self.margin:
             finding = "different"
-        if abs(mean) + bound < self.margin:
+        if max(below - mean, mean + above) < self.margin:
             finding = "equivalent"
-        return {"p_value": tail if room > 0 else 1 - tail, "finding": finding}
+        return {"p_value": max(p_values), "finding": finding}
 
     def above_chance(self, architecture: str) -> bool:
         shares = [float(self.share(right)) for right in self.right(architecture, "none").values()]

@@ -111,18 +111,30 @@ def test_answers_come_by_the_groups_of_the_records_that_are_left(made: Made) -> 
 def test_the_report_judges_by_the_groups(made: Made) -> None:
     report = analyse(made.store, made.experiment, made.dataset)
     assert (report.test_records, report.test_groups) == (22, 9)
-    (cell,) = (cell for cell in report.cells if cell.level == NONE)
+    (found,) = report.walks[0].comparisons
+    low, high = interval(made)
+    assert -1 < low < high < 1
+    assert (found.low, found.high) == pytest.approx((low, high), rel=1e-5)
+
+
+def interval(made: Made) -> tuple[float, float]:
+    """Of the difference of both levels, from the keys of the records and what they say of the scene."""
     by_scene = np.array(
-        [[sum(a[NONE, seed] for k, a in made.right.items() if scene(k) == each) for each in LEFT] for seed in range(3)]
+        [[sum(a[50, n] * 1 - a[NONE, n] for k, a in made.right.items() if scene(k) == each) for each in LEFT] for n in range(3)]
     )
     sizes = np.array(list(LEFT.values()))
     beside = by_scene - np.outer(by_scene.sum(1) / 22, sizes)  # what a group has beyond its share
-    common, rest = beside.mean(0), beside - beside.mean(0)
-    known = 9 / 8 * ((common**2).sum() - (rest**2).sum() / 6) / 22**2
-    variance = max(known, 0) + ((sizes**2).sum() / 22**2) ** 2
-    seeds = by_scene.sum(1).std(ddof=1) / 22 / 3**0.5
-    half = np.hypot(4.302653 * seeds, 1.959964 * variance**0.5)
-    assert cell.test_accuracy.high == pytest.approx(min(1.0, cell.test_accuracy.mean + half), rel=1e-5)
+    common, rest = beside.mean(0) / 22, (beside - beside.mean(0)) / 22
+    unit = (sizes**2).sum() / 22**2
+    known = max(9 / 8 * ((common**2).sum() - (rest**2).sum() / 6), 0) + unit**2
+    ends = []
+    for sign in (-1, 1):
+        heavier = max(unit**3 + sign * (common**3).sum(), 0) / (9 / 8 * (common**2).sum() + unit**2)
+        tail = 1.959964**2 * heavier / 2
+        of_groups = tail + np.hypot(tail, 1.959964 * known**0.5)
+        seeds = by_scene.sum(1).std(ddof=1) / 22 / 3**0.5
+        ends.append(by_scene.sum() / 66 + sign * np.hypot(4.302653 * seeds, of_groups))
+    return ends[0], ends[1]
 
 
 def test_groups_of_one_record_each_are_none(made: Made) -> None:

@@ -49,9 +49,18 @@ class Answers:
         if len(self.right) < 2:
             return None
         if len(self.sizes) < 2:
-            return Luck(variance=1.0, skew=1.0)
-        shared = shared_covariance([self])
-        return Luck(variance=max(float(shared[0, 0]), 0.0) + self.unit**2, skew=self.unit)
+            return Luck(variance=1.0, below=1.0, above=1.0)
+        records, groups, unit = float(self.sizes.sum()), len(self.sizes), self.unit
+        means = np.mean(list(self.right.values()), axis=0)
+        means -= self.sizes * (means.sum() / records)
+        # Of the whole scatter over groups, the seeds' part in it included, and with the group that may have been missed.
+        variance = float((means**2).sum()) * groups / (groups - 1) / records**2 + unit**2
+        third = float((means**3).sum()) / records**3
+        return Luck(
+            variance=max(float(shared_covariance([self])[0, 0]), 0.0) + unit**2,
+            below=max(unit**3 - third, 0.0) / variance,
+            above=max(unit**3 + third, 0.0) / variance,
+        )
 
     @property
     def unit(self) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from helmholtz.analysis.estimate import Documented, Luck, half_width
+from helmholtz.analysis.estimate import Documented, Luck, reaches
 from helmholtz.analysis.noninferiority import Comparison
 from helmholtz.levels import Level
 
@@ -37,27 +37,32 @@ def equivalence(comparison: Comparison, margin: float) -> Equivalence:
     if comparison.verdict == "untestable" or mean is None or sd is None:
         return Equivalence(level=comparison.level, p_value=None, finding="untestable")
     error = sd / math.sqrt(n)
-    bound = half_width(error, n, comparison.bound_confidence, comparison.luck)
+    below, above = reaches(error, n, comparison.bound_confidence, comparison.luck)
+    low, high = mean - below, mean + above
     finding: Finding = "blind"
-    if abs(mean) + bound < margin:
+    if -margin < low and high < margin:
         finding = "equivalent"
-    elif abs(mean) - bound > margin:
+    elif high < -margin or margin < low:
         finding = "different"
-    elif mean + bound < 0:
+    elif high < 0:
         finding = "loss"
     elif comparison.detectable is not None and comparison.detectable <= margin:
         finding = "none found"
-    return Equivalence(level=comparison.level, p_value=_p_value(margin - abs(mean), error, n, comparison.luck), finding=finding)
+    p_value = max(_p_value(room, error, n, comparison.luck, side) for side, room in enumerate((margin + mean, margin - mean)))
+    return Equivalence(level=comparison.level, p_value=p_value, finding=finding)
 
 
-def _p_value(room: float, error: float, n: int, luck: Luck | None) -> float:
-    """Of the side that is nearer to its margin, by `room`: one minus the confidence whose bound just reaches it."""
+def _p_value(room: float, error: float, n: int, luck: Luck | None, side: int) -> float:
+    """Of the test of one side (0: of a loss, 1: of a gain): one minus the confidence whose bound just reaches the margin.
+
+    `room` is what lies between the mean and the margin on that side, below 0 where the mean lies beyond.
+    """
     if error == 0 and luck is None:
         return float(room <= 0)
     from scipy import optimize
 
     def excess(logit: float) -> float:
-        return half_width(error, n, 1 / (1 + math.exp(-logit)), luck) - abs(room)
+        return reaches(error, n, 1 / (1 + math.exp(-logit)), luck)[side] - abs(room)
 
     most = 30.0  # of the logit: a tail of 1e-13
     tail = 1 / (1 + math.exp(optimize.brentq(excess, 0.0, most, xtol=1e-9))) if excess(most) > 0 else 0.0

@@ -49,23 +49,32 @@ class Luck:
     """What the choice of test records does to a mean over seeds of an accuracy, or of a difference of two."""
 
     variance: float  # of the mean, with one unit more than was seen: a test set that shows no luck at all may have missed it
-    skew: float  # what one test record, or group of alike ones, counts in the mean
+    below: float  # how much heavier its lower tail is than a normal one: the third moment over the variance, at least 0
+    above: float  # likewise the upper tail
 
-    def half_width(self, probability: float) -> float:
-        """Of an interval that holds this luck alone, one end of it with `probability`.
+    def reaches(self, probability: float) -> tuple[float, float]:
+        """How far below and above the mean an interval's ends lie that hold this luck alone, each with `probability`.
 
-        It allows for a small number of records that decide, all of which count in the same direction: fewer of them show
-        both a smaller difference and a smaller variance. It is what a score interval (Wilson 1927) adds: where nothing has
-        been lost yet, about what the rule of three says may still be.
+        Beyond the normal distribution's, they allow for few records that decide, most of which count in one direction: had
+        fewer of them been drawn, both the mean and the variance would have been smaller. It is what a score interval (Wilson
+        1927) adds; where nothing has been lost yet, it makes about what the rule of three says may still be.
         """
         z = NormalDist().inv_cdf(probability)
-        skew = z * z * self.skew / 2
-        return skew + math.sqrt(skew * skew + z * z * self.variance)
+        below, above = (skew + math.sqrt(skew * skew + z * z * self.variance) for skew in self._skews(z))
+        return below, above
+
+    def _skews(self, z: float) -> tuple[float, float]:
+        return z * z * self.below / 2, z * z * self.above / 2
 
 
-def half_width(error: float, n: int, probability: float, luck: Luck | None = None) -> float:
-    """Half the width of an interval whose one end holds with `probability`; `error` is the standard error over `n` seeds."""
-    return math.hypot(t_quantile(probability, n - 1) * error, luck.half_width(probability) if luck else 0.0)
+def reaches(error: float, n: int, probability: float, luck: Luck | None = None) -> tuple[float, float]:
+    """How far below and above the mean of `n` seeds an interval's ends lie, each of which holds with `probability`.
+
+    `error` is the standard error over the seeds.
+    """
+    seeds = t_quantile(probability, n - 1) * error
+    below, above = luck.reaches(probability) if luck else (0.0, 0.0)
+    return math.hypot(seeds, below), math.hypot(seeds, above)
 
 
 def estimate(values: Sequence[float], confidence: float, luck: Luck | None = None) -> Estimate:
@@ -77,8 +86,8 @@ def estimate(values: Sequence[float], confidence: float, luck: Luck | None = Non
     sd = spread(values)
     if sd is None or not spread_is_known(n, sd):
         return Estimate(n=n, mean=mean, sd=sd, low=None, high=None)
-    half = half_width(sd / math.sqrt(n), n, (1 + confidence) / 2, luck)
-    return Estimate(n=n, mean=mean, sd=sd, low=mean - half, high=mean + half)
+    below, above = reaches(sd / math.sqrt(n), n, (1 + confidence) / 2, luck)
+    return Estimate(n=n, mean=mean, sd=sd, low=mean - below, high=mean + above)
 
 
 def spread(values: Sequence[float]) -> float | None:

@@ -1,7 +1,7 @@
 """N_approx by non-inferiority: the most compressed level that is shown to lose less than the margin.
 
 Level and `none` are compared pairwise, seed by seed and test record by test record. A level passes if the one-sided lower
-confidence bound of its mean difference (`helmholtz.analysis.estimate.half_width`) lies above minus the margin. The levels are
+confidence bound of its mean difference (`helmholtz.analysis.estimate.reaches`) lies above minus the margin. The levels are
 tested in a fixed order, least compressed first, and the walk ends at the first that doesn't pass: such a fixed sequence keeps
 the error rate of the whole walk at 1 - confidence without any correction (Maurer, Hothorn, Lehmacher 1995; ICH E9, 2.2.5).
 Levels that refinement may add need one: see `helmholtz.analysis.refine`.
@@ -21,7 +21,7 @@ from statistics import NormalDist
 from typing import Literal
 
 from helmholtz.analysis.answers import Answers
-from helmholtz.analysis.estimate import Documented, Luck, half_width, spread, spread_is_known, t_quantile
+from helmholtz.analysis.estimate import Documented, Luck, reaches, spread, spread_is_known, t_quantile
 from helmholtz.levels import NONE, Level
 
 POWER = 0.8  # the usual convention
@@ -54,8 +54,11 @@ class Comparison(Documented):
     test_set_sd: float | None
     """Standard deviation of the mean difference by luck with the test records, which more seeds don't lessen; null where the
     answers to single records aren't known."""
-    test_set_skew: float | None
-    """By how much few deciding records, all to one side, skew it: what one record, or group of alike ones, counts in it."""
+    test_set_below: float | None
+    """How much heavier than normal the lower tail of that luck is, where few records decide: its third moment over its
+    variance, one record, or group of alike ones, more than was seen included; at least 0."""
+    test_set_above: float | None
+    """Likewise its upper tail."""
     detectable: float | None
     """Smallest true loss that as many seeds and test records with this spread tell from no loss with probability 0.8, by a
     one-sided test at the bound's confidence. Likewise, a level is likely to pass only if its true loss is smaller than the
@@ -72,9 +75,9 @@ class Comparison(Documented):
     @property
     def luck(self) -> Luck | None:
         """Of the difference, with the test set."""
-        if self.test_set_sd is None or self.test_set_skew is None:
+        if self.test_set_sd is None or self.test_set_below is None or self.test_set_above is None:
             return None
-        return Luck(variance=self.test_set_sd**2, skew=self.test_set_skew)
+        return Luck(variance=self.test_set_sd**2, below=self.test_set_below, above=self.test_set_above)
 
 
 class Walk(Documented):
@@ -116,22 +119,22 @@ def compare(
     if mean is None or sd is None or not spread_is_known(n, sd):
         return Comparison(
             level=level, pairs=n, dropped=dropped, difference=mean, sd=sd, lower_bound=None, bound_confidence=deciding,
-            low=None, high=None, test_set_sd=None, test_set_skew=None, detectable=None, seeds_needed=None, verdict="untestable",
-            reason=_why_untestable(n, reference),
+            low=None, high=None, test_set_sd=None, test_set_below=None, test_set_above=None, detectable=None, seeds_needed=None,
+            verdict="untestable", reason=_why_untestable(n, reference),
         )  # fmt: skip
     error = sd / math.sqrt(n)
-    one_sided = half_width(error, n, deciding, luck)
-    two_sided = half_width(error, n, (1 + confidence) / 2, luck)
-    test_set = math.sqrt(luck.variance) if luck else None
+    bound_below, bound_above = reaches(error, n, deciding, luck)
+    below, above = reaches(error, n, (1 + confidence) / 2, luck)
     verdict: Verdict = "undecided"
-    if mean - one_sided > -margin:
+    if mean - bound_below > -margin:
         verdict = "non-inferior"
-    elif mean + one_sided < -margin:
+    elif mean + bound_above < -margin:
         verdict = "inferior"
     return Comparison(
-        level=level, pairs=n, dropped=dropped, difference=mean, sd=sd, lower_bound=mean - one_sided,
-        bound_confidence=deciding, low=max(-1.0, mean - two_sided), high=min(1.0, mean + two_sided), test_set_sd=test_set,
-        test_set_skew=luck.skew if luck else None, detectable=detectable(n, sd, deciding, luck),
+        level=level, pairs=n, dropped=dropped, difference=mean, sd=sd, lower_bound=mean - bound_below,
+        bound_confidence=deciding, low=max(-1.0, mean - below), high=min(1.0, mean + above),
+        test_set_sd=math.sqrt(luck.variance) if luck else None, test_set_below=luck.below if luck else None,
+        test_set_above=luck.above if luck else None, detectable=detectable(n, sd, deciding, luck),
         seeds_needed=seeds_needed(sd, margin, deciding, luck), verdict=verdict, reason="",
     )  # fmt: skip
 
@@ -208,7 +211,7 @@ def detectable(n: int, sd: float, confidence: float, luck: Luck | None = None) -
     seeds = _noncentrality(n, confidence) * sd / math.sqrt(n)
     if luck is None:
         return seeds
-    return math.hypot(seeds, luck.half_width(confidence) + NormalDist().inv_cdf(POWER) * math.sqrt(luck.variance))
+    return math.hypot(seeds, luck.reaches(confidence)[1] + NormalDist().inv_cdf(POWER) * math.sqrt(luck.variance))
 
 
 def seeds_needed(sd: float, margin: float, confidence: float, luck: Luck | None = None) -> int | None:
