@@ -6,8 +6,12 @@ kfp.local prints a great deal; the command line keeps that in a log file and sho
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
 import tempfile
+import threading
+import time
 import uuid
 import warnings
 
@@ -27,7 +31,10 @@ def main() -> None:
     parser.add_argument("root")
     parser.add_argument("experiment", type=argparse.FileType(encoding="utf-8"))
     parser.add_argument("--parallelism", type=int, default=1)
+    parser.add_argument("--parent", type=int, help="process without which this one, and all of its session, ends")
     arguments = parser.parse_args()
+    if arguments.parent:
+        threading.Thread(target=_end_with, args=(arguments.parent,), daemon=True).start()
     warnings.filterwarnings("ignore", message="You may be attemping to run a task")  # the images aren't used here
     experiment = arguments.experiment.read()
     rounds = Experiment.model_validate_json(experiment).refine.rounds
@@ -45,6 +52,13 @@ def main() -> None:
     except HelmholtzError as error:
         print(f"{ERROR}{error}", file=sys.stderr, flush=True)
         raise SystemExit(1) from None
+
+
+def _end_with(parent: int) -> None:
+    """Ends this process and those it has started once its `parent` is gone: killed, that can't do it itself."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -140,6 +142,41 @@ def test_of_two_runs_in_one_root_the_second_is_refused(finished: tuple[Path, dic
         take(store, "another")  # which it still has
         release(store, "another")
     assert {path: path.read_bytes() for path in root.glob("trials/*/result.json")} == before
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks processes up in /proc")
+@pytest.mark.parametrize(("way", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_stopped_it_leaves_nothing_running(tmp_path: Path, way: signal.Signals, status: int) -> None:
+    """By a signal to its one process: what it has started must not go on training unseen."""
+    mine = f"helmholtz-test-{tmp_path.name}"  # in the environment of all that it starts
+    process = subprocess.Popen(
+        [*HELMHOLTZ, *SMALL, "--root", str(tmp_path / "root")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env={**os.environ, "HELMHOLTZ_TEST": mine},
+    )  # fmt: skip
+    wait_until(lambda: len(started_with(mine)) >= 3, 60)
+    process.send_signal(way)
+    assert process.wait(30) == status
+    wait_until(lambda: not started_with(mine), 15)
+
+
+def started_with(mark: str) -> list[int]:
+    """Numbers of the processes that have `mark` in their environment."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (
+                mark.encode() in (folder / "environ").read_bytes()
+                and "Z" not in (folder / "stat").read_text().split(")")[1][:3]
+            ):
+                found.append(int(folder.name))
+    return found
+
+
+def wait_until(holds: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 @pytest.mark.tensorflow

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -73,8 +75,24 @@ def _start(store: Store, request: Path, log: Path, parallel: int | None) -> subp
         "PYTHONUNBUFFERED": "1",
     }
     arguments = [sys.executable, "-m", "helmholtz_pipelines.local", store.uri, str(request), f"--parallelism={parallel}"]
-    with log.open("ab") as output:
-        return subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)  # noqa: S603  # our own module
+    arguments += [f"--parent={os.getpid()}"]
+    with log.open("ab") as output:  # in a session of its own: what it starts ends with it, see _stop
+        return subprocess.Popen(  # noqa: S603  # our own module
+            arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True
+        )
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Ends the pipeline and all that it has started, such as the train processes, which would go on without it."""
+    for way in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, way)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=5)
+
+
+def _terminated(*_: object) -> None:
+    raise SystemExit(128 + signal.SIGTERM)
 
 
 def _log_path(store: Store) -> Path:
@@ -91,6 +109,7 @@ def _watch(store: Store, experiment: Experiment, process: subprocess.Popen[bytes
     from helmholtz.cli.display import Display
 
     display = Display(experiment, store.uri, log, quiet=quiet)
+    signal.signal(signal.SIGTERM, _terminated)  # as an interruption is: by default it would leave the pipeline running
     try:
         with display:
             while process.poll() is None:
@@ -98,8 +117,7 @@ def _watch(store: Store, experiment: Experiment, process: subprocess.Popen[bytes
                 time.sleep(0.5 if not is_remote(store.uri) else 5)
             display.update(_peek(store, experiment))
     except BaseException:
-        process.terminate()
-        process.wait()
+        _stop(process)
         raise
     return process.returncode
 
