@@ -11,7 +11,7 @@ root=$(mktemp -d)
 trap 'rm -rf --one-file-system "$root"' EXIT
 chmod 755 "$root" # becomes the image's /
 
-debootstrap --variant=minbase --include=python3,python3-venv "$suite" "$root" "${mirror:-http://deb.debian.org/debian}" >&2
+debootstrap --variant=minbase --include=python3,python3-venv "$suite" "$root" ${mirror:+"$mirror"} >&2 # else debootstrap's own
 id=$(tar -C "$root" --exclude='./dev/*' --exclude='./proc/*' --exclude='./sys/*' --exclude='./var/cache/apt/*' \
   --exclude='./var/lib/apt/lists/*' --exclude=./var/log/bootstrap.log --exclude=./etc/resolv.conf --exclude=./etc/hostname \
   -c . | "$engine" import - 2>/dev/null | sed 's/^sha256://' | cut -c 1-16)
