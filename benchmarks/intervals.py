@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from decisions import TABLES as DECISIONS
+from groups import group_table
 from rates import CONFIDENCE, SEEDS, TEN, Random, Table, fresh, header, pair_sweep, percent, points, rates, row
 
 from helmholtz.analysis.answers import Answers
@@ -254,7 +255,7 @@ def epochs_table(runs: int) -> Table:
         yield row(epochs, ratio, points(sd), *rates(runs, covered))
 
 
-TABLES = (stick_table, nothing_table, luck_table, mean_table, epochs_table, *DECISIONS)
+TABLES = (stick_table, nothing_table, luck_table, mean_table, epochs_table, *DECISIONS, group_table)
 
 
 def page(runs: int) -> Table:

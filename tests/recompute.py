@@ -128,9 +128,10 @@ class Sweep:
         } | dict(zip(TAILS, luck[1:], strict=True))  # fmt: skip
 
     def reaches(self, confidence: float, n: int, sd: float, luck: tuple[float, float, float] | None) -> list[float]:
-        """How far below and above the mean the ends lie: seeds by t, groups by a score interval, added as squares."""
-        seeds = float(stats.t.ppf(confidence, n - 1)) * sd / n**0.5
-        return [math.hypot(seeds, self.of_groups(confidence, luck, side) if luck else 0.0) for side in (1, 2)]
+        """How far below and above the mean the ends lie: seeds by t, groups by a score interval, and what is between."""
+        z = float(stats.norm.ppf(confidence))
+        groups = [self.of_groups(confidence, luck, side) / z if luck else 0.0 for side in (1, 2)]
+        return [refit.reach([(sd**2 / n, n - 1), (group**2, math.inf)], confidence) for group in groups]
 
     def of_groups(self, confidence: float, luck: tuple[float, float, float], side: int) -> float:
         z = float(stats.norm.ppf(confidence))

@@ -20,6 +20,18 @@ def residual(y: np.ndarray, *design: np.ndarray) -> tuple[float, np.ndarray]:
     return float(((y - matrix @ found) ** 2).sum()), found
 
 
+def reach(parts: Sequence[tuple[float, float]], probability: float) -> float:
+    """How far an end lies from a mean whose error has `parts`, each of a variance known to so many degrees of freedom."""
+    parts = [(variance, degrees) for variance, degrees in parts if variance > 0]
+    normal, total = float(stats.norm.ppf(probability)), sum(variance for variance, _ in parts)
+    mixed, ends = normal, [0.0]
+    for variance, degrees in parts:
+        own = float(stats.t.ppf(probability, degrees)) if math.isfinite(degrees) else normal
+        mixed += (own - normal) * math.exp((1 + math.log(degrees, 16)) * math.log(variance / total)) if own > normal else 0.0
+        ends.append(own * variance**0.5)
+    return max(mixed * total**0.5, *ends)
+
+
 class Stick:
     """A plateau and a line below it through trials `y` at `x`, those of a seed having an offset of their own."""
 
@@ -105,7 +117,6 @@ def stick(x: np.ndarray, y: np.ndarray, seed: np.ndarray, luck: np.ndarray, conf
     luck = (vectors * values.clip(0)) @ vectors.T
     further = max((rss - saturated - np.trace(rest @ luck)) / degrees - single, 0)
     at = (1 + confidence) / 2
-    allowed = stats.t.ppf(at, degrees) ** 2 * further + (stats.t.ppf(at, left) ** 2 * single if left else 0.0)
     low = high = b if above is not None else math.inf
     most = -1.0
     for _ in range(4):  # the luck with the test set, where it moves the breakpoint most of all that the interval holds
@@ -113,7 +124,7 @@ def stick(x: np.ndarray, y: np.ndarray, seed: np.ndarray, luck: np.ndarray, conf
         if variance <= most:
             break
         most = variance
-        ends = problem.accepted(rss + allowed + stats.norm.ppf(at) ** 2 * variance)
+        ends = problem.accepted(rss + reach([(further, degrees), (single, left), (variance, math.inf)], at) ** 2)
         low, high = (-math.inf if ends[0] is None else ends[0]), (math.inf if ends[1] is None else ends[1])
     low_bits, high_bits = (None if end is None else math.exp(end) for end in ends)
     return found | {"low": low_bits, "high": high_bits}

@@ -20,12 +20,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from statistics import NormalDist
 
 import numpy as np
 
 from helmholtz.analysis.answers import Answers, shared_covariance
-from helmholtz.analysis.estimate import NO_SPREAD, Documented, t_quantile
+from helmholtz.analysis.estimate import NO_SPREAD, Documented, half_width
 from helmholtz.analysis.stick import Floats, Stick, StickProblem
 from helmholtz.levels import Level
 
@@ -139,14 +138,10 @@ def _interval(problem: StickProblem, stick: Stick, reason: str, confidence: floa
 
 
 def _accepted(problem: StickProblem, stick: Stick, scatter: float, confidence: float, luck: Floats) -> tuple[float, float]:
-    """Ends of the interval. Each source of variance has its own quantile, and what they allow is added up, as squared half
-    widths are (see `helmholtz.analysis.estimate`); `luck` are deviations that the test set gives the trials, (sources, n)."""
+    """Ends of the interval; `luck` are deviations that the test set gives the trials, (sources, n)."""
     probability = (1 + confidence) / 2
     known = problem.lack_of_fit(stick, luck) / stick.degrees + problem.trial_variance
-    allowed = t_quantile(probability, stick.degrees) ** 2 * max(scatter - known, 0.0)
-    if problem.trial_degrees:
-        allowed += t_quantile(probability, problem.trial_degrees) ** 2 * problem.trial_variance
-    z = NormalDist().inv_cdf(probability)
+    parts = [(scatter - known, stick.degrees), (problem.trial_variance, problem.trial_degrees)]
     low = high = stick.breakpoint
     most = -1.0
     for _ in range(ROUNDS):
@@ -154,7 +149,7 @@ def _accepted(problem: StickProblem, stick: Stick, scatter: float, confidence: f
         if variance <= most:
             break
         most = variance
-        low, high = problem.accepted(stick.lack_of_fit + allowed + z**2 * most)
+        low, high = problem.accepted(stick.lack_of_fit + half_width([*parts, (most, None)], probability) ** 2)
     return low, high
 
 

@@ -1,9 +1,7 @@
 """Means over seeds, with their interval; what can't be estimated is None, never NaN.
 
-Of values that a test set gave, the interval also holds the luck with the test set where that is known (`Luck`): the half
-widths that either luck would have alone, seeds by Student's t and test set by the normal distribution, add up as squares
-(the method of variance estimates recovery; Zou, Donner 2008). Satterthwaite's degrees of freedom would be narrower, but are
-wrong in 8% instead of 5% at two seeds.
+Of values that a test set gave, the interval also holds the luck with the test set where that is known (`Luck`): the variances
+add up, and the quantile lies between Student's t of the seeds and the normal one of the test set (`half_width`).
 """
 
 from __future__ import annotations
@@ -11,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -52,19 +50,16 @@ class Luck:
     below: float  # how much heavier its lower tail is than a normal one: the third moment over the variance, at least 0
     above: float  # likewise the upper tail
 
-    def reaches(self, probability: float) -> tuple[float, float]:
-        """How far below and above the mean an interval's ends lie that hold this luck alone, each with `probability`.
+    def deviations(self, probability: float) -> tuple[float, float]:
+        """Standard deviations with which a normal distribution's ends, each held with `probability`, would be this luck's.
 
-        Beyond the normal distribution's, they allow for few records that decide, most of which count in one direction: had
+        Those below and above the mean. They allow for few records that decide, most of which count in one direction: had
         fewer of them been drawn, both the mean and the variance would have been smaller. It is what a score interval (Wilson
         1927) adds; where nothing has been lost yet, it makes about what the rule of three says may still be.
         """
         z = NormalDist().inv_cdf(probability)
-        below, above = (skew + math.sqrt(skew * skew + z * z * self.variance) for skew in self._skews(z))
+        below, above = (z * skew / 2 + math.hypot(z * skew / 2, math.sqrt(self.variance)) for skew in (self.below, self.above))
         return below, above
-
-    def _skews(self, z: float) -> tuple[float, float]:
-        return z * z * self.below / 2, z * z * self.above / 2
 
 
 def reaches(error: float, n: int, probability: float, luck: Luck | None = None) -> tuple[float, float]:
@@ -72,9 +67,32 @@ def reaches(error: float, n: int, probability: float, luck: Luck | None = None) 
 
     `error` is the standard error over the seeds.
     """
-    seeds = t_quantile(probability, n - 1) * error
-    below, above = luck.reaches(probability) if luck else (0.0, 0.0)
-    return math.hypot(seeds, below), math.hypot(seeds, above)
+    below, above = (
+        half_width([(error**2, n - 1), (deviation**2, None)], probability)
+        for deviation in (luck.deviations(probability) if luck else (0.0, 0.0))
+    )
+    return below, above
+
+
+def half_width(parts: Iterable[tuple[float, int | None]], probability: float) -> float:
+    """How far from a mean an end lies that holds with `probability`, where its error has several independent `parts`.
+
+    Each has a variance and the degrees of freedom with which that was estimated (None: as good as known). The more of the
+    whole is a part's, the nearer the quantile comes to that part's own: in proportion, it is the approximation of Cochran and
+    Cox (Experimental Designs, 1957, 4.14), which holds too often from two degrees on; with the power of the share that stands
+    here a 95% interval of three seeds holds in 94.7 to 96.5%, whichever share is whose. It is never less than for a part
+    alone. Satterthwaite's degrees of freedom, where a small share by accident costs more, hold in 91% at two seeds.
+    """
+    known = [part for part in parts if part[0] > 0]
+    total = sum(variance for variance, _ in known)
+    z = NormalDist().inv_cdf(probability)
+    quantiles = [z if degrees is None else t_quantile(probability, degrees) for _, degrees in known]
+    beyond = sum(
+        (quantile - z) * (variance / total) ** (1 + math.log2(degrees or 1) / 4)
+        for quantile, (variance, degrees) in zip(quantiles, known, strict=True)
+    )
+    alone = [quantile * math.sqrt(variance) for quantile, (variance, _) in zip(quantiles, known, strict=True)]
+    return float(max([(z + beyond) * math.sqrt(total), *alone]))
 
 
 def estimate(values: Sequence[float], confidence: float, luck: Luck | None = None) -> Estimate:

@@ -211,7 +211,8 @@ def detectable(n: int, sd: float, confidence: float, luck: Luck | None = None) -
     seeds = _noncentrality(n, confidence) * sd / math.sqrt(n)
     if luck is None:
         return seeds
-    return math.hypot(seeds, luck.reaches(confidence)[1] + NormalDist().inv_cdf(POWER) * math.sqrt(luck.variance))
+    z, more = NormalDist().inv_cdf(confidence), NormalDist().inv_cdf(POWER)
+    return math.hypot(seeds, z * luck.deviations(confidence)[1] + more * math.sqrt(luck.variance))
 
 
 def seeds_needed(sd: float, margin: float, confidence: float, luck: Luck | None = None) -> int | None:
