@@ -129,10 +129,10 @@ def _interval(problem: StickProblem, stick: Stick, reason: str, confidence: floa
         return {"reason": _joined(reason, "the levels scatter too little about the fit for an interval")}
     low, high = _accepted(problem, stick, scatter, confidence, luck)
     if math.isinf(low):
-        shown = "no drop is shown: a constant accuracy fits the levels almost as well" if stick.slope else ""
+        shown = "no drop is shown (a constant accuracy fits the levels almost as well)" if stick.slope else ""
         return {"reason": _joined(shown, reason)}
     if math.isinf(high):
-        reason = reason or "no plateau is shown: a straight line fits almost as well, so the interval is open above"
+        reason = reason or "no plateau is shown (a straight line fits almost as well), so the interval is open above"
         return {"low": math.exp(low), "reason": reason}
     return {"low": math.exp(low), "high": math.exp(high), "reason": reason}
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from helmholtz.analysis.costs import Costs
 from helmholtz.analysis.estimate import Estimate
 from helmholtz.analysis.summary import Report
 from helmholtz.analysis.wording import points, signed, times_smaller
 from helmholtz.levels import NONE
-from helmholtz.report.formats import money, size
+from helmholtz.report.formats import digits, money, size
 
 
 def answer(report: Report) -> tuple[tuple[str, str], ...]:
@@ -32,7 +34,7 @@ def _saved(report: Report) -> list[str]:
         said.append(f"The data are {times_smaller(level.ratio_to_none)}: {sizes}.")
     epochs = report.recommendation.epochs_ratio
     if epochs and epochs.mean is not None:
-        said.append(f"Training converges in {epochs.mean:.0%} of the epochs{_span(epochs, '{:.0%}')}.")
+        said.append(f"Training converges in {epochs.mean:.0%} of the epochs{_span(epochs, '{:.0%}'.format)}.")
     return said + _smaller_network(report) + _money(report.costs)
 
 
@@ -53,8 +55,8 @@ def _money(costs: Costs | None) -> list[str]:
         return said
     before, after = costs.training_at_none, costs.training_smallest or costs.training_at_level
     if before and after and before.mean is not None and after.mean is not None:
-        now = f"{money(after.mean, costs.currency)}{_span(after, '{:.3g}')}"
-        then = f"{money(before.mean, costs.currency)}{_span(before, '{:.3g}')}"
+        now = f"{money(after.mean, costs.currency)}{_span(after, digits)}"
+        then = f"{money(before.mean, costs.currency)}{_span(before, digits)}"
         said.append(f"Training a network until it has converged costs {now} instead of {then}.")
     if costs.storing_none is not None and costs.storing_level is not None:
         said.append(
@@ -72,9 +74,14 @@ def _risked(report: Report) -> list[str]:
     said = []
     if found.difference is not None and found.low is not None and found.high is not None:
         span = f"{confidence} interval {signed(found.low)} to {signed(found.high)}"
+        shared = (
+            f" (more than the {confidence} of the answer as a whole, for the levels that refinement added share its error)"
+            if found.bound_confidence > report.experiment["analysis"]["confidence"]
+            else ""
+        )
         said.append(
             f"Accuracy changes by {signed(found.difference)} points ({span}). A loss of {margin} or more is ruled out at "
-            f"{100 * found.bound_confidence:.4g}% confidence; a smaller one is not."
+            f"{100 * found.bound_confidence:.4g}% confidence{shared}; a smaller one is not."
         )
     whole = report.smallest.whole_difference
     if whole and whole.mean is not None:
@@ -113,10 +120,10 @@ def _second(report: Report) -> str:
     )
 
 
-def _span(found: Estimate, form: str) -> str:
+def _span(found: Estimate, form: Callable[[float], str]) -> str:
     if found.low is None or found.high is None:
         return ""
-    return f" ({form.format(max(0.0, found.low))} to {form.format(found.high)})"
+    return f" ({form(max(0.0, found.low))} to {form(found.high)})"
 
 
 def _signed_span(found: Estimate) -> str:

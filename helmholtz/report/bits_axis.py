@@ -41,7 +41,7 @@ def bits(report: Report, table: Sequence[Row]) -> Picture | Undrawn:
             _stick(axes, stick, low, high, colour)
         for row in table:
             if row.architecture == leading and row.level in at and row.test_accuracy is not None:
-                axes.plot([at[row.level]], [100 * row.test_accuracy], "o", color=colour, alpha=0.3, ms=3, mew=0)
+                axes.plot([at[row.level]], [100 * row.test_accuracy], "o", color=colour, alpha=0.4, ms=3.5, mew=0, zorder=4)
         for lossy in (True, False):
             mine = [cell for cell in cells if (cell.level != NONE) == lossy]
             axes.errorbar(
@@ -69,18 +69,22 @@ def _stick(axes: Axes, stick: BrokenStick, low: float, high: float, colour: str)
 
 
 def _ticks(axes: Axes, x: Sequence[float], names: Sequence[str]) -> None:
-    """Bits below, levels above; those too close to the one before stay without a label."""
+    """Bits below, levels above; those too close to the one before stand a line higher, or stay without a label."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     by_place = dict(zip(map(math.log, x), names, strict=True))
-    for place in apart(list(by_place), 0.05 * (max(by_place) - min(by_place))):
-        axes.annotate(
-            by_place[place], (math.exp(place), 1.0), xycoords=("data", "axes fraction"), xytext=(0, 2),
-            textcoords="offset points", ha="center", va="bottom", fontsize=7.5,
-        )  # fmt: skip
+    left = list(by_place)
+    for line in range(2):
+        kept = apart(left, 0.05 * (max(by_place) - min(by_place)))
+        left = [place for place in left if place not in kept]
+        for place in kept:
+            axes.annotate(
+                by_place[place], (math.exp(place), 1.0), xycoords=("data", "axes fraction"), xytext=(0, 2 + 9 * line),
+                textcoords="offset points", ha="center", va="bottom", fontsize=7.5,
+            )  # fmt: skip
 
 
 def _stick_caption(stick: BrokenStick, shown: bool) -> str:

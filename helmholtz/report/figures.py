@@ -30,15 +30,15 @@ NO_MEANS = "No trial is complete yet."
 
 
 def figures(report: Report, table: Sequence[Row]) -> tuple[Picture | Undrawn, ...]:
-    """All figures, first those of the paper in its order; those that can't be drawn say why. Mismatch only where asked for."""
+    """All figures, what the answer rests on first; those that can't be drawn say why. Mismatch only where asked for."""
     return (
-        predicted_curve(report),
         accuracy(report, table),
+        bits(report, table),
+        sizes(report),
         convergence(report, table),
         parameters(report, table),
         operations(report),
-        bits(report, table),
-        sizes(report),
+        predicted_curve(report),
         *mismatch_map(report),
     )
 
@@ -173,7 +173,7 @@ def _seeds(axes: Axes, at: Mapping[Level, float], table: Sequence[Row], column: 
             if hollow:
                 axes.plot([x], [scale * value], "o", mfc="white", mec=colour, ms=4.5, mew=1, zorder=4)
             else:
-                axes.plot([x], [scale * value], "o", color=colour, alpha=0.3, ms=3, mew=0, zorder=2)
+                axes.plot([x], [scale * value], "o", color=colour, alpha=0.4, ms=3.5, mew=0, zorder=4)
 
 
 def _legend(figure: Figure, axes: Axes) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from helmholtz.analysis.claim import Claim
 from helmholtz.analysis.estimate import Estimate
 from helmholtz.analysis.wording import signed
@@ -29,13 +31,20 @@ def paid(estimate: Estimate) -> str:
     if estimate.mean is None:
         return NO_VALUE
     if estimate.low is None or estimate.high is None:
-        return f"{estimate.mean:.3g}"
-    return f"{estimate.mean:.3g} ({estimate.low:.3g} to {estimate.high:.3g})"
+        return digits(estimate.mean)
+    return f"{digits(estimate.mean)} ({digits(max(0.0, estimate.low))} to {digits(estimate.high)})"
 
 
 def money(amount: float, currency: str) -> str:
     """An amount, three digits, and its currency."""
-    return f"{amount:.3g} {currency}" if 0 < abs(amount) < 100 else f"{amount:,.0f} {currency}"
+    return f"{digits(amount)} {currency}"
+
+
+def digits(amount: float) -> str:
+    """Three digits, never in powers of ten: 0.00000888, 8.88, 8,880."""
+    if abs(amount) >= 100 or not amount:
+        return f"{amount:,.0f}"
+    return f"{Decimal(f'{amount:.3g}'):f}"
 
 
 def size(nbytes: float | None) -> str:
