@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from tests.kfp_server import Server
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -46,3 +51,31 @@ def pictures(tmp_path: Path) -> Path:
         for number in range(12):
             Image.fromarray(picture(100 * label + number)).save(root / name / f"{number:02d}.png")
     return root
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
+    """A KFP server that the client finds, and no settings of this machine's."""
+    for name in ("KFP_HOST", "KFP_TOKEN", "HELMHOLTZ_ALLOW_HTTP"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("ENDPOINT", "UI_ENDPOINT", "IAP_OAUTH2_CLIENT_ID", "APP_OAUTH2_CLIENT_ID", "APP_OAUTH2_CLIENT_SECRET"):
+        monkeypatch.delenv(f"KF_PIPELINES_{name}", raising=False)
+    monkeypatch.setattr("kfp.Client._LOCAL_KFP_CONTEXT", str(tmp_path / "no-context.json"))
+    from helmholtz import cloud
+    from tests.kfp_server import serve
+
+    with serve() as server:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)  # a store that has no bucket
+        cloud._client.cache_clear()
+        yield server
+        cloud._client.cache_clear()
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder that the command finds under any address of a store."""
+    from helmholtz.storage import open_store
+
+    (tmp_path / "bucket").mkdir()
+    monkeypatch.setattr("helmholtz.cli.wait.open_store", lambda _: open_store(str(tmp_path / "bucket")))
+    return tmp_path / "bucket"
