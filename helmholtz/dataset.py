@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from array import array
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -113,7 +113,12 @@ def _index(dataset: Dataset) -> tuple[DatasetIndex, _Listing, dict[Split, list[l
         listing.labels = array("i", labels.tolist())
     shards = _deal(listing, split_of, dataset)
     index = DatasetIndex(
-        fingerprint=_fingerprint(source, dataset, listing, shards),
+        fingerprint=fingerprint(
+            source.classes,
+            dataset,
+            ((split, _lines(listing, rows)) for split in SPLITS for rows in shards[split]),
+            _rejected_lines(listing),
+        ),
         kind=dataset.kind,
         description=source.description,
         classes=source.classes,
@@ -133,7 +138,12 @@ def read_index(store: Store, fingerprint: str) -> DatasetIndex:
 
 def read_records(store: Store, index: DatasetIndex, name: str) -> list[ListedRecord]:
     """The records of the shard `name`, in shard order."""
-    return read_lines(store, f"{index.folder}/records/{name}.jsonl", ListedRecord)
+    return read_lines(store, records_key(index, name), ListedRecord)
+
+
+def records_key(index: DatasetIndex, name: str) -> str:
+    """Key of the record list of the shard `name`."""
+    return f"{index.folder}/records/{name}.jsonl"
 
 
 def read_test_groups(store: Store, fingerprint: str, rejected: Collection[str]) -> np.ndarray:
@@ -232,14 +242,14 @@ def _lines(listing: _Listing, rows: list[int]) -> bytes:
     ).encode()
 
 
-def _fingerprint(source: Source, dataset: Dataset, listing: _Listing, shards: dict[Split, list[list[int]]]) -> str:
-    head = {"format": 1, "classes": source.classes, "max_pixels": dataset.max_pixels, "noise": dataset.noise}
+def fingerprint(classes: Sequence[str], dataset: Dataset, lists: Iterable[tuple[Split, bytes]], rejected: bytes) -> str:
+    """Of a data set whose shards' record lists, and list of rejected records, have this content; lists in shard order."""
+    head = {"format": 1, "classes": classes, "max_pixels": dataset.max_pixels, "noise": dataset.noise}
     sha256 = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
-    for split in SPLITS:
-        for rows in shards[split]:
-            sha256.update(b"\0" + split.encode() + b"\0")
-            sha256.update(_lines(listing, rows))
-    sha256.update(b"\0rejected\0" + _rejected_lines(listing))
+    for split, content in lists:
+        sha256.update(b"\0" + split.encode() + b"\0")
+        sha256.update(content)
+    sha256.update(b"\0rejected\0" + rejected)
     return sha256.hexdigest()[:16]
 
 
@@ -251,7 +261,7 @@ def _files(index: DatasetIndex, listing: _Listing, shards: dict[Split, list[list
     """(key, content) of everything below the data set's folder but its levels; ``dataset.json`` last."""
     rows = (rows for split in SPLITS for rows in shards[split])
     for (_, name), mine in zip(index.shard_names(), rows, strict=True):
-        yield f"{index.folder}/records/{name}.jsonl", _lines(listing, mine)
+        yield records_key(index, name), _lines(listing, mine)
     tested = np.frombuffer(listing.groups, dtype=np.uint64)[[row for mine in shards["test"] for row in mine]]
     groups = np.unique(tested, return_inverse=True)[1]
     yield f"{index.folder}/test-groups.json", TestGroups(groups=tuple(groups.tolist())).model_dump_json().encode()

@@ -21,6 +21,7 @@ COMMANDS = {
     "plan": "Say what an experiment would do: trials, bytes, time. Runs nothing.",
     "report": "Rebuild the report from what a run root holds.",
     "export": "Copy a level's shards out of a run root, as a data set to train on.",
+    "verify": "Check a run root again: shards, splits, results, report.",
     "compile": "Write the pipeline as Kubeflow IR YAML.",
     "bits": "Say how many bits per sample a codec's level leaves.",
     "experiments": "List the bundled experiments, or show one.",
