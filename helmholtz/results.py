@@ -103,6 +103,11 @@ def progress_key(trial: str) -> str:
     return f"trials/{trial}/progress.json"
 
 
+def checkpoint_key(trial: str) -> str:
+    """Key of a running trial's checkpoint below the run root (see `helmholtz.training.checkpoint`)."""
+    return f"trials/{trial}/checkpoint"
+
+
 def finished_result(store: Store, trial: Trial) -> TrialResult | None:
     """The result of `trial`, if it has one made under the same conditions (fingerprint)."""
     found = read_result(store, trial.id)

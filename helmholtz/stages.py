@@ -147,7 +147,7 @@ def refine(root: str, plan_id: str) -> list[dict[str, str]]:
 
 def _cells(store: Store, plan_id: str, lacking: Sequence[Trial]) -> list[dict[str, str]]:
     for trial in lacking:
-        if store.exists(progress_key(trial.id)):  # of a run that was stopped: the trial starts again
+        if store.exists(progress_key(trial.id)):  # of a run that was stopped: it tells anew when it goes on
             store.write_bytes(progress_key(trial.id), b'{"epoch": 0}')
     cells = dict.fromkeys((trial.architecture, str(trial.level)) for trial in lacking)
     return [{"plan": plan_id, "architecture": architecture, "level": level} for architecture, level in cells]

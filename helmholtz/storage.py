@@ -55,6 +55,9 @@ class Store(Protocol):
     def download(self, key: str, path: Path) -> None:
         """Writes the content of `key` to the local file `path`."""
 
+    def remove(self, key: str) -> None:
+        """Removes `key`; it needn't be there."""
+
     def exists(self, key: str) -> bool:
         """Whether `key` is there, whole."""
 
@@ -142,6 +145,12 @@ class LocalStore:
             shutil.copyfile(self._path(key), path)
         except OSError as error:
             raise StorageError(f"{self.uri}/{key}: can't read: {error.strerror}") from error
+
+    def remove(self, key: str) -> None:
+        try:
+            self._path(key).unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(f"{self.uri}/{key}: can't remove: {error.strerror}") from error
 
     def exists(self, key: str) -> bool:
         return self._path(key).is_file()
@@ -246,6 +255,12 @@ class RemoteStore:
 
         with explained(f"{self.uri}/{key}"):
             self._path(key).download_to(path)
+
+    def remove(self, key: str) -> None:
+        from helmholtz.cloud import explained
+
+        with explained(f"{self.uri}/{key}"):
+            self._path(key).unlink(missing_ok=True)
 
     def exists(self, key: str) -> bool:
         return self.size(key) is not None

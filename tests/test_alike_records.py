@@ -131,9 +131,11 @@ def interval(made: Made) -> tuple[float, float]:
     for sign in (-1, 1):
         heavier = max(unit**3 + sign * (common**3).sum(), 0) / (9 / 8 * (common**2).sum() + unit**2)
         tail = 1.959964**2 * heavier / 2
-        of_groups = tail + np.hypot(tail, 1.959964 * known**0.5)
+        of_groups = (tail + np.hypot(tail, 1.959964 * known**0.5)) / 1.959964
         seeds = by_scene.sum(1).std(ddof=1) / 22 / 3**0.5
-        ends.append(by_scene.sum() / 66 + sign * np.hypot(4.302653 * seeds, of_groups))
+        share = seeds**2 / (seeds**2 + of_groups**2)  # of the seeds, whose quantile has two degrees of freedom
+        quantile = 1.959964 + (4.302653 - 1.959964) * share**1.25
+        ends.append(by_scene.sum() / 66 + sign * quantile * np.hypot(seeds, of_groups))
     return ends[0], ends[1]
 
 

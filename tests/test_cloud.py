@@ -76,6 +76,9 @@ def test_what_is_written_is_read(root: str, tmp_path: Path) -> None:
     store.download("a/c/big ä.bin", tmp_path / "back")
     assert (tmp_path / "back").read_bytes() == bytes(3_000_000)
     assert list(store.list("a")) == ["a/b.json", "a/c/big ä.bin"]
+    store.remove("a/b.json")
+    store.remove("a/b.json")
+    assert list(store.list("a")) == ["a/c/big ä.bin"]
 
 
 def test_of_two_runs_in_a_bucket_one_works_there(root: str) -> None:

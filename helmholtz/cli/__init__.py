@@ -49,7 +49,8 @@ class _Commands(click.Group):
             click.echo(f"error: {error}", err=True)
             ctx.exit(2 if isinstance(error, ExperimentError) else 1)
         except KeyboardInterrupt:
-            click.echo("stopped; the same command goes on: what is finished is kept, a trial under way starts again", err=True)
+            said = "stopped; the same command goes on: what is finished is kept, a trial under way goes on from its checkpoint"
+            click.echo(said, err=True)
             ctx.exit(130)
 
 

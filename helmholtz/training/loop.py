@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import keras
@@ -17,11 +17,13 @@ import numpy as np
 import tensorflow as tf
 
 from helmholtz.results import Curves
+from helmholtz.training.checkpoint import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from helmholtz.experiment import Training
+    from helmholtz.training.checkpoint import Checkpoints
     from helmholtz.training.data import Records, TrainingData
     from helmholtz.training.inputs import Inputs
 
@@ -62,20 +64,34 @@ def fit(
     training: Training,
     seed: int,
     on_epoch: Callable[[int, EpochMetrics], None] | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> FitResult:
     """Trains `model` (from `architectures.build`) and leaves it with the weights of the best epoch.
 
     A non-finite training or validation loss ends it, as diverged. `on_epoch` is called with each finished epoch's number,
-    from 1, and metrics.
+    from 1, and metrics; with `checkpoints` it goes on after the last of them, and calls `on_epoch` for the epochs before, too.
     """
-    train_epoch = _training_epoch(model, data.train, inputs, training)
+    optimizer = _optimizer(training)
+    optimizer.build(model.trainable_variables)
+    train_epoch = _training_epoch(model, optimizer, data.train, inputs, training)
     evaluate = _evaluation(model, inputs)
     train_epoch.get_concrete_function(*_schedule(len(data.train), training.batch_size, seed, epoch=1))  # trace, untimed
 
     points: list[EpochMetrics] = []
     best_epoch, best_accuracy, best_weights = None, -1.0, model.get_weights()
     seconds = 0.0
-    for epoch in range(1, training.epochs + 1):
+    variables = [*model.variables, *optimizer.variables]  # the state of dropout's random numbers among them
+    if checkpoints and (found := checkpoints.read([*(v.numpy() for v in variables), *best_weights])):
+        state, arrays = found
+        for variable, array in zip(variables, arrays, strict=False):
+            variable.assign(array)
+        best_epoch, best_accuracy, best_weights = state.best_epoch, state.best_accuracy, arrays[len(variables) :]
+        points, seconds = [EpochMetrics(*point) for point in state.points], state.seconds
+        for epoch, point in enumerate(points, start=1):
+            if on_epoch is not None:
+                on_epoch(epoch, point)
+
+    for epoch in range(len(points) + 1, training.epochs + 1):
         start = time.perf_counter()
         loss, correct = train_epoch(*_schedule(len(data.train), training.batch_size, seed, epoch))
         train_loss, train_accuracy = float(loss) / len(data.train), int(correct) / len(data.train)
@@ -90,6 +106,12 @@ def fit(
         points.append(EpochMetrics(train_loss, train_accuracy, validation_loss, validation_accuracy))
         if on_epoch is not None:
             on_epoch(epoch, points[-1])
+        if checkpoints and checkpoints.due and epoch < training.epochs:
+            state = State(
+                epoch=epoch, points=tuple(map(astuple, points)), best_epoch=best_epoch, best_accuracy=best_accuracy,
+                seconds=seconds,
+            )  # fmt: skip
+            checkpoints.write(state, [*(v.numpy() for v in variables), *best_weights])
 
     model.set_weights(best_weights)
     test_loss, right = evaluate(data.test)
@@ -115,11 +137,9 @@ def _schedule(count: int, batch_size: int, seed: int, epoch: int) -> tuple[Any, 
     return tf.constant(full), tf.constant(rest), tf.constant(seeds)
 
 
-def _training_epoch(model: Any, records: Records, inputs: Inputs, training: Training) -> Any:
+def _training_epoch(model: Any, optimizer: Any, records: Records, inputs: Inputs, training: Training) -> Any:
     """A graph function of a `_schedule`: one pass over `records`. Returns the summed loss and the number of hits."""
     kept, labels = tf.identity(records.inputs), tf.identity(records.labels)  # on the GPU, if there is one
-    optimizer = _optimizer(training)
-    optimizer.build(model.trainable_variables)
 
     @tf.function(jit_compile=_compiles())  # type: ignore[untyped-decorator]  # no types
     def step(numbers: Any, seed: Any) -> tuple[Any, Any]:

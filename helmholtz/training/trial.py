@@ -133,12 +133,14 @@ def _run(
     import tensorflow as tf
 
     from helmholtz.training.architectures import build
+    from helmholtz.training.checkpoint import Checkpoints
     from helmholtz.training.data import load_test
     from helmholtz.training.loop import fit, right_answers
 
     classes, precision = len(manifest.classes), trial.training.precision
     model = build(manifest.medium, trial.architecture, inputs.shape, classes, seed=trial.seed, precision=precision)
     reporter = _Reporter(store, trial, on_progress)
+    checkpoints = Checkpoints(store, trial, _versions() | {"device": device})
     with store.scratch() as folder:
         writer = tf.summary.create_file_writer(str(folder))
 
@@ -146,7 +148,7 @@ def _run(
             _write_scalars(writer, epoch, metrics)
             reporter.report(epoch, metrics.validation_accuracy)
 
-        fitted = fit(model, data, inputs, trial.training, trial.seed, on_epoch)
+        fitted = fit(model, data, inputs, trial.training, trial.seed, on_epoch, checkpoints)
         if fitted.test_accuracy is not None:
             with writer.as_default(step=fitted.best_epoch):
                 tf.summary.scalar("accuracy/test", fitted.test_accuracy)
@@ -160,6 +162,7 @@ def _run(
             right_at[str(other.level)] = pack_right(right_answers(model, inputs, load_test(store, other, inputs)))
     result = _result(trial, manifest, model, fitted, right_at, device)
     store.write_bytes(result_key(trial.id), result.model_dump_json(indent=1).encode())
+    checkpoints.remove()
     return result
 
 
@@ -205,9 +208,6 @@ class _Reporter:
 def _result(
     trial: Trial, manifest: LevelManifest, model: object, fitted: FitResult, right_at: dict[str, str], device: str
 ) -> TrialResult:
-    import keras
-    import tensorflow as tf
-
     from helmholtz.training.architectures import multiply_accumulates
 
     accuracy = fitted.curves.validation_accuracy
@@ -244,11 +244,19 @@ def _result(
         records_per_second=records / fitted.train_seconds if fitted.train_seconds > 0 else 0.0,
         precision=trial.training.precision,
         device=device,
-        versions={
-            "helmholtz": helmholtz.__version__,
-            "python": platform.python_version(),
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-            "numpy": np.__version__,
-        },
+        versions=_versions(),
     )
+
+
+def _versions() -> dict[str, str]:
+    """Of what decides a trial's numbers beside the trial itself."""
+    import keras
+    import tensorflow as tf
+
+    return {
+        "helmholtz": helmholtz.__version__,
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+    }
