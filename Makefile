@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: quickstart quickstart-audio test check bench simulations lock images images-push containers-test kind-test clean
+.PHONY: quickstart quickstart-audio test check kill-soak bench simulations lock images images-push containers-test kind-test clean
 
 quickstart: $(STAMP)  ## Real pictures to a report, offline, in minutes.
 	$(BIN)/helmholtz run quickstart
@@ -15,10 +15,16 @@ quickstart-audio: $(STAMP)  ## Plucked strings to a report, offline, in minutes.
 test: $(STAMP)  ## All tests.
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-check: $(STAMP)  ## Lint, format, types.
+check: $(STAMP)  ## Lint, format, types, secrets, known holes in dependencies, bills of materials (build/sbom).
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --exclude-files '^(tests/golden|requirements)/'
+	$(BIN)/python images/supply_chain.py audit
+	$(BIN)/python images/supply_chain.py sbom build/sbom
+
+kill-soak: $(STAMP)  ## 200 times SIGKILL over all stages; each run has to end as if nothing had happened.
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.kills --kills 200
 
 bench: simulations  ## Speed, as ratios; after the simulations, which take two processors for a quarter of an hour.
 	$(BIN)/python benchmarks/compress.py

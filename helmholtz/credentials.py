@@ -23,7 +23,7 @@ def is_credential(name: str, value: str) -> bool:
 
 
 def holds_userinfo(text: str) -> bool:
-    """Whether `text` holds an address with a password in it, such as ``s3://key:secret@bucket``."""
+    """Whether `text` holds an address with a user and password in it (RFC 3986, 3.2.1)."""
     return bool(_USERINFO.search(text))
 
 

@@ -135,6 +135,7 @@ def remote(scheme: str, objects: dict[str, bytes], monkeypatch: object) -> Itera
             "STORAGE_EMULATOR_HOST": address,
             "AWS_ENDPOINT_URL": address,
             "AWS_ACCESS_KEY_ID": "test",
+            # pragma: allowlist nextline secret
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_MAX_ATTEMPTS": "1",

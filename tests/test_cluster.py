@@ -166,10 +166,12 @@ def component(task: dict[str, Any]) -> str:
 
 
 def test_a_key_of_a_secret_may_serve_two_variables(tmp_path: Path) -> None:
+    # pragma: allowlist nextline secret
     secrets = "cluster.secrets=[{name: store, env: {AWS_SECRET_ACCESS_KEY: key, OTHER_TOKEN: key}}]"
     _, asked = compiled(tmp_path, [*IMAGES, secrets])
     for name, pod in asked.items():
         variables = {e["envVar"]: e["secretKey"] for secret in pod["secretAsEnv"] for e in secret["keyToEnv"]}
+        # pragma: allowlist nextline secret
         assert variables == {"AWS_SECRET_ACCESS_KEY": "key", "OTHER_TOKEN": "key"}, name
 
 
@@ -182,6 +184,7 @@ def test_every_pod_gets_user_volumes_secrets_and_settings(everything: tuple[dict
         assert {secret["secretName"] for secret in pod["secretAsEnv"]} == {"store"}, name
         variables = {e["envVar"]: e["secretKey"] for secret in pod["secretAsEnv"] for e in secret["keyToEnv"]}
         assert variables == {"AWS_ACCESS_KEY_ID": "accesskey", "AWS_SECRET_ACCESS_KEY": "secretkey"}, name
+        # pragma: allowlist nextline secret
         assert pod["imagePullSecret"][0]["secretName"] == "registry", name
         container = spec["deploymentSpec"]["executors"][name]["container"]
         assert {e["name"]: e["value"] for e in container["env"]} == {

@@ -177,6 +177,7 @@ def test_pips_configuration_goes_along_as_a_secret_and_the_environment_wins(
     certificate = tmp_path / "ca.pem"
     certificate.write_text("CERTIFICATE")
     (tmp_path / "pip.conf").write_text(
+        # pragma: allowlist nextline secret
         "[global]\nindex-url = https://user:pa%%ss@one.example/simple\ntimeout = 7\nfind-links = /here\n"
         "[install]\nextra-index-url =\n    https://two.example/simple\n    https://three.example/simple\n"
     )
@@ -191,6 +192,7 @@ def test_pips_configuration_goes_along_as_a_secret_and_the_environment_wins(
     given = configparser.RawConfigParser()
     given.read_string(first["secrets"]["pip.conf"])  # type: ignore[index]
     assert dict(given["global"]) == {
+        # pragma: allowlist nextline secret
         "index-url": "https://user:pa%%ss@one.example/simple",
         "extra-index-url": "\nhttps://two.example/simple\nhttps://three.example/simple",
         "timeout": "9",

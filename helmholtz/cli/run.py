@@ -28,7 +28,8 @@ from helmholtz.storage import Store, is_remote, open_store
 @click.option(
     "--parallel",
     type=click.IntRange(1, 2),
-    help="Train tasks at once, sharing the processors.  [default: 2 where there are two]",
+    help="Train tasks at once. Each has half of the processors, whether there is another or not: the sums of other numbers "
+    "of threads are rounded otherwise.  [default: 2 where there are two]",
 )
 @json_option
 def command(experiment: str, overrides: tuple[str, ...], root: str | None, parallel: int | None, as_json: bool) -> None:
@@ -68,12 +69,9 @@ def command(experiment: str, overrides: tuple[str, ...], root: str | None, paral
 
 def _start(store: Store, request: Path, log: Path, parallel: int | None) -> subprocess.Popen[bytes]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    parallel = parallel or min(2, cores)
-    environment = {
-        **os.environ,
-        "HELMHOLTZ_THREADS": str(max(1, cores // parallel)),
-        "PYTHONUNBUFFERED": "1",
-    }
+    most = min(2, cores)
+    parallel = parallel or most
+    environment = {**os.environ, "HELMHOLTZ_THREADS": str(cores // most), "PYTHONUNBUFFERED": "1"}
     arguments = [sys.executable, "-m", "helmholtz_pipelines.local", store.uri, str(request), f"--parallelism={parallel}"]
     arguments += [f"--parent={os.getpid()}"]
     with log.open("ab") as output:  # in a session of its own: what it starts ends with it, see _stop

@@ -18,6 +18,7 @@ from typing import Any
 from helmholtz.errors import SourceError
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
+# pragma: allowlist nextline secret
 MD5 = "c32a1d4ab5d03f1284b67883e8d87530"  # as the authors' page states it
 TIMEOUT = 30.0  # seconds without a byte
 MAX_ARCHIVE_BYTES = 1 << 28  # the archive has 170 MB, and 185 MB unpacked; more is not it
