@@ -18,6 +18,7 @@ from helmholtz.errors import BadRecord
 from helmholtz.experiment import Experiment
 from helmholtz.levels import NONE, Level
 from helmholtz.manifest import RejectedEntry, ShardEntry, level_folder
+from helmholtz.provenance import image
 from helmholtz.shards import ShardWriter
 from helmholtz.sources import open_source
 from helmholtz.sources.base import Source, Split
@@ -76,7 +77,7 @@ class ShardCompressor:
             for record in records:
                 self._encode(record, outputs)
             stack.close()
-            versions = self._codec.versions()
+            versions = self._codec.versions() | image()
             for output in outputs:
                 folder = level_folder(self._index.fingerprint, self._codec.identity, output.level)
                 part = output.part(versions)

@@ -80,7 +80,8 @@ def build(image: Image, engine: str) -> None:
             (context / path).parent.mkdir(parents=True, exist_ok=True)
             (context / path).write_bytes(content)
         command = [engine, "build", "--file", str(context / DOCKERFILE), "--tag", image.reference]
-        arguments = {**image.arguments, "REVISION": machine.revision(ROOT)}
+        named = image.reference.rsplit("/", 1)[-1]  # without the registry, which decides nothing
+        arguments = {**image.arguments, "REVISION": machine.revision(ROOT), "IMAGE": named}
         command += [f"--build-arg={name}={value}" for name, value in arguments.items()]
         command += [f"--secret=id={name},src={path}" for name, path in machine.pip_secrets(Path(folder)).items()]
         machine.run(*command, str(context))

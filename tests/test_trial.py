@@ -79,6 +79,12 @@ def test_a_cell_leaves_results_events_and_progress(store: LocalStore) -> None:
     assert results[0].curves != results[1].curves
 
 
+def test_a_result_names_the_image_that_it_was_made_in(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HELMHOLTZ_IMAGE", "helmholtz-gpu:0123456789abcdef")
+    (result,) = run_cell(store, experiment(seeds=1, epochs=1), "d", "A", "none")
+    assert result.versions["image"] == "helmholtz-gpu:0123456789abcdef"
+
+
 def _scalars(path: Path) -> dict[str, list[tuple[int, np.float32]]]:
     found: dict[str, list[tuple[int, np.float32]]] = {}
     for record in tf.data.TFRecordDataset(str(path)):

@@ -27,6 +27,7 @@ from helmholtz.analysis.table import Row, Run, leading_architecture
 from helmholtz.analysis.walks import accuracies_of, answers_of, tested_groups, tested_records, walk_of
 from helmholtz.levels import NONE, Level
 from helmholtz.manifest import RejectedEntry
+from helmholtz.provenance import image
 
 REJECTED_SHOWN = 20
 
@@ -81,6 +82,7 @@ def summarise(run: Run, table: Sequence[Row]) -> Report:
             "analyse": {
                 "helmholtz": (__version__,),
                 **{name: (importlib.metadata.version(name),) for name in ("numpy", "scipy")},
+                **{name: (tag,) for name, tag in image().items()},
             },
         },
         devices=tuple(sorted({f"{result.device}, {result.precision}" for result in finished})),

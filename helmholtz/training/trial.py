@@ -17,6 +17,7 @@ import helmholtz
 from helmholtz.codecs import open_codec
 from helmholtz.errors import StorageError, TrainingError
 from helmholtz.manifest import LevelManifest, read_manifest
+from helmholtz.provenance import image
 from helmholtz.results import TrialResult, finished_result, pack_right, progress_key, result_key
 from helmholtz.stored import Model
 from helmholtz.training import convergence
@@ -259,4 +260,5 @@ def _versions() -> dict[str, str]:
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
         "numpy": np.__version__,
+        **image(),
     }

@@ -131,7 +131,10 @@ def assert_whole(bucket: Bucket, log: str) -> None:
     assert all(result["status"] == "complete" for result in results(bucket).values())
     assert {(row["level"], int(row["seed"])) for row in curves(bucket)} == cells
     page = bucket.read("report/report.html").decode()
-    assert json.loads(bucket.read("report/report.json"))["recommendation"]["sentence"] in page
+    report = json.loads(bucket.read("report/report.json"))
+    assert report["recommendation"]["sentence"] in page
+    images = {stage: [tag.partition(":")[0] for tag in found["image"]] for stage, found in report["versions"].items()}
+    assert images == {"compress": ["helmholtz-cpu"], "train": ["helmholtz-gpu"], "analyse": ["helmholtz-cpu"]}
     assert any("tfevents" in key for key in bucket.objects())
 
 
