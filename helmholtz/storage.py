@@ -16,15 +16,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Protocol
+from typing import BinaryIO, Protocol
 
 from helmholtz.errors import StorageError
 
-if TYPE_CHECKING:
-    from cloudpathlib import CloudPath
-
 REMOTE_SCHEMES = ("gs", "s3")
+MAX_BYTES = 1 << 29  # of what is read at once: the largest is the record list of a shard of millions
 _ABANDONED = 7 * 86_400.0  # seconds
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})  # exFAT, and some mounts of buckets
 
 
@@ -41,7 +40,7 @@ class Store(Protocol):
         """The root, as the user would write it."""
 
     def read_bytes(self, key: str) -> bytes:
-        """The content of `key`. Raises StorageError if it isn't there or can't be read."""
+        """The content of `key`. Raises StorageError if it isn't there, can't be read, or has over MAX_BYTES."""
 
     def write_bytes(self, key: str, data: bytes) -> None:
         """Puts `data` at `key`, all or nothing, replacing what was there."""
@@ -77,6 +76,8 @@ class Store(Protocol):
 def open_store(uri: str) -> Store:
     """The store at `uri`: ``gs://bucket/prefix``, ``s3://bucket/prefix``, or a local path (with or without ``file://``)."""
     if is_remote(uri):
+        from helmholtz.remote_store import RemoteStore
+
         return RemoteStore(uri.rstrip("/"))
     if "://" in uri and not uri.startswith("file://"):
         scheme = uri.split("://", 1)[0]
@@ -84,7 +85,8 @@ def open_store(uri: str) -> Store:
     return LocalStore(str(Path(uri.removeprefix("file://")).expanduser().absolute()))
 
 
-def _checked(key: str) -> str:
+def checked_key(key: str) -> str:
+    """`key`, if it names something inside a root. Raises StorageError."""
     parts = PurePosixPath(key).parts
     if not parts or key.startswith("/") or ".." in parts or "\\" in key or "\0" in key:
         raise StorageError(f"{key!r} is not a name inside a run root")
@@ -98,11 +100,12 @@ class LocalStore:
     uri: str
 
     def _path(self, key: str) -> Path:
-        return Path(self.uri, _checked(key))
+        return Path(self.uri, checked_key(key))
 
     def read_bytes(self, key: str) -> bytes:
         try:
-            return self._path(key).read_bytes()
+            with self._path(key).open("rb") as file:
+                return read_bounded(file, f"{self.uri}/{key}")
         except OSError as error:
             raise StorageError(f"{self.uri}/{key}: can't read: {error.strerror}") from error
 
@@ -124,7 +127,7 @@ class LocalStore:
                     os.fsync(file.fileno())
                 return _link(path, target)
             except OSError as error:
-                raise StorageError(f"{target}: can't write: {error.strerror}") from error
+                raise _noroom(self.uri, error) or StorageError(f"{target}: can't write: {error.strerror}") from error
 
     def upload(self, path: Path, key: str) -> None:
         target = self._path(key)
@@ -138,13 +141,14 @@ class LocalStore:
                 os.fsync(file.fileno())
             path.replace(target)
         except OSError as error:
-            raise StorageError(f"{target}: can't write: {error.strerror}") from error
+            raise _noroom(self.uri, error) or StorageError(f"{target}: can't write: {error.strerror}") from error
 
     def download(self, key: str, path: Path) -> None:
         try:
             shutil.copyfile(self._path(key), path)
         except OSError as error:
-            raise StorageError(f"{self.uri}/{key}: can't read: {error.strerror}") from error
+            cant = StorageError(f"{self.uri}/{key}: can't read: {error.strerror}")
+            raise _noroom(str(path.parent), error) or cant from error
 
     def remove(self, key: str) -> None:
         try:
@@ -162,7 +166,7 @@ class LocalStore:
             return None
 
     def list(self, prefix: str) -> Iterator[str]:
-        base = Path(self.uri, _checked(prefix)) if prefix else Path(self.uri)
+        base = Path(self.uri, checked_key(prefix)) if prefix else Path(self.uri)
         for folder, subfolders, files in os.walk(base):
             subfolders.sort()
             for name in sorted(files):
@@ -187,9 +191,11 @@ class LocalStore:
             parent.mkdir(parents=True, exist_ok=True)
             folder = Path(tempfile.mkdtemp(dir=parent, prefix=f"{socket.gethostname()}-{os.getpid()}-"))
         except OSError as error:
-            raise StorageError(f"{self.uri}: can't write here: {error.strerror}; choose another place") from error
+            cant = StorageError(f"{self.uri}: can't write here: {error.strerror}; choose another place")
+            raise _noroom(self.uri, error) or cant from error
         try:
-            yield folder
+            with room(self.uri):
+                yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -200,6 +206,32 @@ def _last_write(folder: Path) -> float:
         return max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
     except FileNotFoundError:
         return time.time()
+
+
+def read_bounded(file: BinaryIO, where: str) -> bytes:
+    """All of `file`, which `where` names. Raises StorageError where it has over MAX_BYTES."""
+    data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise StorageError(f"{where}: more than {MAX_BYTES:,} bytes, which nothing that a run reads at once has; delete it")
+    return data
+
+
+@contextlib.contextmanager
+def room(place: str) -> Iterator[None]:
+    """Says in a sentence that there is no room left at `place`, where a write in the block fails for that."""
+    try:
+        yield
+    except OSError as error:
+        if full := _noroom(place, error):
+            raise full from error
+        raise
+
+
+def _noroom(place: str, error: OSError) -> StorageError | None:
+    if error.errno not in _FULL:
+        return None
+    said = "make room there, or choose another place, and run again; what is finished is kept"
+    return StorageError(f"{place}: {error.strerror}: {said}")
 
 
 def _link(path: Path, target: Path) -> bool:
@@ -214,76 +246,3 @@ def _link(path: Path, target: Path) -> bool:
                 file.write(path.read_bytes())
         return True
     return False
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteStore:
-    """A root in an object store, through google-cloud-storage (gs://) or boto3 (s3://)."""
-
-    uri: str
-
-    def _path(self, key: str) -> CloudPath:
-        from helmholtz.cloud import cloud_path
-
-        return cloud_path(f"{self.uri}/{_checked(key)}")
-
-    def read_bytes(self, key: str) -> bytes:
-        with self.scratch() as folder:
-            self.download(key, folder / "data")
-            return (folder / "data").read_bytes()
-
-    def write_bytes(self, key: str, data: bytes) -> None:
-        with self.scratch() as folder:
-            path = folder / "data"
-            path.write_bytes(data)
-            self.upload(path, key)
-
-    def create(self, key: str, data: bytes) -> bool:
-        from helmholtz.cloud import create, explained
-
-        with explained(f"{self.uri}/{key}"):
-            return create(self._path(key), data)
-
-    def upload(self, path: Path, key: str) -> None:
-        from helmholtz.cloud import explained
-
-        with explained(f"{self.uri}/{key}"):
-            self._path(key).upload_from(path, force_overwrite_to_cloud=True)
-
-    def download(self, key: str, path: Path) -> None:
-        from helmholtz.cloud import explained
-
-        with explained(f"{self.uri}/{key}"):
-            self._path(key).download_to(path)
-
-    def remove(self, key: str) -> None:
-        from helmholtz.cloud import explained
-
-        with explained(f"{self.uri}/{key}"):
-            self._path(key).unlink(missing_ok=True)
-
-    def exists(self, key: str) -> bool:
-        return self.size(key) is not None
-
-    def size(self, key: str) -> int | None:
-        from helmholtz.cloud import explained
-
-        with explained(f"{self.uri}/{key}"):
-            path = self._path(key)
-            return int(path.stat().st_size) if path.is_file() else None
-
-    def list(self, prefix: str) -> Iterator[str]:
-        from helmholtz.cloud import cloud_path, explained
-
-        with explained(f"{self.uri}/{prefix}"):
-            base = cloud_path(f"{self.uri}/{_checked(prefix)}" if prefix else self.uri)
-            keys = sorted(str(path)[len(self.uri) + 1 :] for path in base.rglob("*") if path.is_file())
-        yield from keys
-
-    def tidy(self) -> None:
-        """Nothing to do: what a killed process leaves is in the machine's own temporary folder."""
-
-    @contextlib.contextmanager
-    def scratch(self) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory(prefix="helmholtz-") as folder:
-            yield Path(folder)

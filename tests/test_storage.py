@@ -130,3 +130,11 @@ def test_what_pods_with_other_names_left_is_tidied_once_nothing_of_it_was_writte
     LocalStore(str(tmp_path)).tidy()
     assert [path.name for path in tmp_path.glob(".tmp/*")] == ["train-2-7-abc"]
     assert (tmp_path / ".tmp" / "train-2-7-abc" / "deep" / "events").is_file()
+
+
+def test_what_is_read_at_once_is_bounded(tmp_path: Path) -> None:
+    """A file of a terabyte, without a block of it on the disk: refused after what is allowed."""
+    with (tmp_path / "huge.json").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(StorageError, match=r"huge\.json: more than 536,870,912 bytes"):
+        open_store(str(tmp_path)).read_bytes("huge.json")
