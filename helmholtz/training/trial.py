@@ -137,6 +137,7 @@ def _run(
     from helmholtz.training.checkpoint import Checkpoints
     from helmholtz.training.data import load_test
     from helmholtz.training.loop import fit, right_answers
+    from helmholtz.training.memory import enough_memory
 
     classes, precision = len(manifest.classes), trial.training.precision
     model = build(manifest.medium, trial.architecture, inputs.shape, classes, seed=trial.seed, precision=precision)
@@ -149,7 +150,9 @@ def _run(
             _write_scalars(writer, epoch, metrics)
             reporter.report(epoch, metrics.validation_accuracy)
 
-        fitted = fit(model, data, inputs, trial.training, trial.seed, on_epoch, checkpoints)
+        batch = min(trial.training.batch_size, len(data.train))
+        with enough_memory(model, batch, f"architecture {trial.architecture} at level {trial.level}"):
+            fitted = fit(model, data, inputs, trial.training, trial.seed, on_epoch, checkpoints)
         if fitted.test_accuracy is not None:
             with writer.as_default(step=fitted.best_epoch):
                 tf.summary.scalar("accuracy/test", fitted.test_accuracy)
