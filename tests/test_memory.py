@@ -17,7 +17,7 @@ def test_a_record_takes_the_outputs_of_all_layers() -> None:
     model = build("image", "A", (16, 16, 3), 3)
     taken, values = 0, tf.zeros((1, 16, 16, 3))
     for layer in model.layers:
-        values = layer(values, training=False) if not layer.__class__.__name__ == "InputLayer" else values
+        values = layer(values, training=False) if layer.__class__.__name__ != "InputLayer" else values
         taken += values.numpy().nbytes
     assert record_bytes(model) == taken
 
@@ -48,9 +48,9 @@ def test_a_batch_that_cannot_fit_is_refused_before_it_is_tried(monkeypatch: pyte
 def test_what_the_device_refuses_is_told() -> None:
     """A petabyte, which TensorFlow's allocator refuses here as a GPU's does what it hasn't."""
     model = build("image", "A", (8, 8, 3), 3)
-    with pytest.raises(TrainingError, match=r"a batch of 64 takes more than there is \(.*OOM.*set training.batch_size to 32"):
-        with enough_memory(model, 64, "x"):
-            tf.zeros((1 << 20, 1 << 28))
+    told = r"a batch of 64 takes more than there is \(.*OOM.*set training.batch_size to 32"
+    with pytest.raises(TrainingError, match=told), enough_memory(model, 64, "x"):
+        tf.zeros((1 << 20, 1 << 28))
     with pytest.raises(TrainingError, match="more than there is"), enough_memory(model, 64, "x"):
         np.zeros(1 << 50, np.uint8)
 
