@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from helmholtz.errors import StorageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cloudpathlib import CloudPath
     from cloudpathlib.client import Client
 
@@ -23,14 +25,17 @@ if TYPE_CHECKING:
 _NO_PERMISSION = "no permission: grant this account read and write on the bucket"
 _EXPIRED = "credentials that are wrong or have expired: renew them (pods: their secret or service account)"
 _UNREACHABLE = "can't be reached: check AWS_ENDPOINT_URL or STORAGE_EMULATOR_HOST, if set, and the network"
+_DAMAGED = "its content isn't that of its checksum, each time it was read: delete it and run again"
 _FIXES = {
     "403": _NO_PERMISSION,  # what S3 answers to a question after an object's size is a status without words
     "AccessDenied": _NO_PERMISSION,
     "CloudPathNotExistsError": "no such object",
+    "DataCorruption": _DAMAGED,
     "ConnectionError": _UNREACHABLE,
     "DefaultCredentialsError": "no credentials: run `gcloud auth application-default login`, or give the pod a service account",
     "EndpointConnectionError": _UNREACHABLE,
     "ExpiredToken": _EXPIRED,
+    "FlexibleChecksumError": _DAMAGED,
     "Forbidden": _NO_PERMISSION,
     "InvalidAccessKeyId": _EXPIRED,
     "NoCredentialsError": "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the pod a role",
@@ -42,6 +47,10 @@ _FIXES = {
     "SignatureDoesNotMatch": _EXPIRED,
     "Unauthorized": _EXPIRED,
 }
+
+
+_CHECKSUM_FAILED = ("DataCorruption", "FlexibleChecksumError")
+READS = 3  # of an object whose checksum fails: bytes may be damaged on their way
 
 
 @functools.cache
@@ -70,6 +79,17 @@ def cloud_path(uri: str) -> CloudPath:
     scheme = uri.split("://", 1)[0]
     with explained(uri):
         return CloudPath(uri, client=_client(scheme, os.getpid()))  # type: ignore[abstract]  # its metaclass picks the class
+
+
+def download(path: CloudPath, to: Path) -> None:
+    """Writes the object at `path` to the local file `to`. Its client checks it against the store's checksum."""
+    for left in reversed(range(READS)):
+        try:
+            path.download_to(to)
+            return
+        except Exception as error:
+            if not left or type(error).__name__ not in _CHECKSUM_FAILED:  # by name: one store's library may not be there
+                raise
 
 
 def create(path: CloudPath, data: bytes) -> bool:

@@ -51,10 +51,10 @@ class RemoteStore:
             self._path(key).upload_from(path, force_overwrite_to_cloud=True)
 
     def download(self, key: str, path: Path) -> None:
-        from helmholtz.cloud import explained
+        from helmholtz.cloud import download, explained
 
         with explained(f"{self.uri}/{key}"):
-            self._path(key).download_to(path)
+            download(self._path(key), path)
 
     def remove(self, key: str) -> None:
         from helmholtz.cloud import explained

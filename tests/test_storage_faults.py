@@ -1,0 +1,64 @@
+"""What networks and object stores do to requests, by a proxy before a server: nothing wrong is ever read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from helmholtz import cloud
+from helmholtz.errors import StorageError
+from helmholtz.storage import Store, open_store
+from tests.fault_proxy import FAULTS, Proxy, before
+from tests.test_cloud import amazon, google  # noqa: F401  # fixtures
+
+DATA = bytes(range(256)) * 400
+
+
+@pytest.fixture(params=["google", "amazon"])
+def behind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Store, Proxy]]:
+    uri: str = request.getfixturevalue(request.param)
+    variable = "STORAGE_EMULATOR_HOST" if request.param == "google" else "AWS_ENDPOINT_URL"
+    with before(os.environ[variable]) as proxy:
+        monkeypatch.setenv(variable, proxy.url)
+        cloud._client.cache_clear()
+        store = open_store(f"{uri}/faults")
+        store.write_bytes("a", DATA)
+        yield store, proxy
+    cloud._client.cache_clear()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_costs_time_and_nothing_else(behind: tuple[Store, Proxy], fault: str) -> None:
+    store, proxy = behind
+    proxy.faults = [fault]
+    assert store.read_bytes("a") == DATA
+    assert proxy.met == 1
+    if fault != "flipped":  # a listing has no checksum
+        proxy.faults = [fault]
+        assert list(store.list("")) == ["a"]
+    proxy.faults = [fault]
+    store.write_bytes("b", DATA[::-1])
+    proxy.faults = []
+    assert store.read_bytes("b") == DATA[::-1]
+    store.remove("b")
+
+
+def test_what_stays_damaged_is_named(behind: tuple[Store, Proxy]) -> None:
+    store, proxy = behind
+    proxy.faults = ["flipped"] * cloud.READS
+    with pytest.raises(StorageError, match=r"/faults/a: its content isn't that of its checksum.*delete it and run again"):
+        store.read_bytes("a")
+    assert proxy.met == cloud.READS
+
+
+def test_every_flip_is_seen(behind: tuple[Store, Proxy]) -> None:
+    """Of a dozen objects, each read with one bit wrong the first time: what comes is right."""
+    store, proxy = behind
+    for number in range(12):
+        data = os.urandom(1_000 + 997 * number)
+        store.write_bytes("c", data)
+        proxy.faults = ["flipped"]
+        assert store.read_bytes("c") == data
+        assert proxy.faults == []
