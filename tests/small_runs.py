@@ -33,7 +33,7 @@ def synthetic_root(folder: Path) -> Path:
 
 def real_root(folder: Path, **content: Any) -> Path:
     """A small run of real networks."""
-    training = {"batch_size": 8, "epochs": 6} | content.pop("training", {})
+    training = {"batch_size": 8, "epochs": 3} | content.pop("training", {})
     content |= {"name": "real", "architectures": ["A"], "seeds": 3, "prices": PRICES, "training": training}
     (folder / "real.yaml").write_text(yaml.safe_dump(content | {"analysis": {"margin": 0.1}}))
     command = [sys.executable, "-m", "helmholtz", "run", str(folder / "real.yaml"), "--root", str(folder / "root"), "--json"]
@@ -55,13 +55,13 @@ def strings(folder: Path) -> Path:
 
 
 def cifar10(folder: Path, unpacked: Path) -> Path:
-    """Sixty training and sixty test pictures of each of three classes of CIFAR-10, as files."""
+    """Thirty training and sixty test pictures of each of three classes of CIFAR-10, as files."""
     for split, name in (("train", "data_batch_1.bin"), ("test", "test_batch.bin")):
         records = np.frombuffer((unpacked / name).read_bytes(), np.uint8).reshape(-1, 3073)
         for label in range(3):
             place = folder / "pictures" / split / str(label)
             place.mkdir(parents=True)
-            for at, record in enumerate(records[records[:, 0] == label][:60]):
+            for at, record in enumerate(records[records[:, 0] == label][: 30 if split == "train" else 60]):
                 Image.fromarray(record[1:].reshape(3, 32, 32).transpose(1, 2, 0)).save(place / f"{at}.png")
     dataset = {"kind": "image-folder", "path": str(folder / "pictures")}
     return real_root(folder, dataset=dataset, levels=["none", 50, 10, 3, 1], training={"input_size": 32})

@@ -11,7 +11,7 @@ from tests.kills import STAGES, outcome, soak
 
 @pytest.mark.tensorflow
 def test_killed_in_every_stage_it_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
-    found = soak(8, seed=3, folder=tmp_path, say=lambda *_, **__: None)
+    found = soak(4, seed=3, folder=tmp_path, say=lambda *_, **__: None)
     assert found.runs >= 1
     assert all(found.killed[stage] for stage in STAGES)
 
