@@ -42,7 +42,7 @@ def command(context: click.Context, root: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(asdict(done), indent=2))
     else:
-        checked = ", ".join(f"{count:,} {what}" for what, count in done.checked.items())
+        checked = ", ".join(f"{count:,} {what if count != 1 else what[:-1]}" for what, count in done.checked.items())
         click.echo(f"{done.uri}: checked {checked}.")
         if done.missing:
             click.echo(f"{done.missing} of {done.trials} trials have no result yet: run again to go on.")
