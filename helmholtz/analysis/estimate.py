@@ -80,8 +80,8 @@ def half_width(parts: Iterable[tuple[float, int | None]], probability: float) ->
     Each has a variance and the degrees of freedom with which that was estimated (None: as good as known). The more of the
     whole is a part's, the nearer the quantile comes to that part's own: in proportion, it is the approximation of Cochran and
     Cox (Experimental Designs, 1957, 4.14), which holds too often from two degrees on; with the power of the share that stands
-    here a 95% interval of three seeds holds in 94.7 to 96.5%, whichever share is whose. It is never less than for a part
-    alone. Satterthwaite's degrees of freedom, where a small share by accident costs more, hold in 91% at two seeds.
+    here a 95% interval of three seeds holds in 94.7 to 96.6%, whichever share is whose. It is never less than for a part
+    alone. Satterthwaite's degrees of freedom hold in 88 to 95% at two seeds.
     """
     known = [part for part in parts if part[0] > 0]
     total = sum(variance for variance, _ in known)
