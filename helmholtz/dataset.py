@@ -14,15 +14,15 @@ import json
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from helmholtz.control import permuted
-from helmholtz.errors import SourceError
+from helmholtz.errors import SourceError, StorageError
 from helmholtz.experiment import Dataset
-from helmholtz.manifest import RejectedEntry
+from helmholtz.manifest import Count, RejectedEntry
 from helmholtz.sources import open_source
 from helmholtz.sources.base import SPLITS, Rejected, Source, SourceRecord, Split
 from helmholtz.splits import assign_splits
@@ -44,7 +44,13 @@ class TestGroups(Model):
 
     __test__ = False  # no pytest class
 
-    groups: tuple[Annotated[int, Field(ge=0)], ...]  # number of each test record's group, in the order of the shards
+    groups: tuple[Count, ...]  # number of each test record's group, in the order of the shards
+
+    @model_validator(mode="after")
+    def _are_numbered(self) -> Self:
+        if self.groups and max(self.groups) >= len(self.groups):  # what counts them makes room for so many
+            raise ValueError(f"groups: {len(self.groups)} records can't be in group {max(self.groups)}")
+        return self
 
 
 class DatasetIndex(Model):
@@ -55,11 +61,17 @@ class DatasetIndex(Model):
     kind: str
     description: str
     classes: tuple[str, ...]
-    records: dict[Split, int]
-    groups: dict[Split, int]  # distinct groups that these records come from
-    shards: dict[Split, int]
-    unused: int  # records in no split: beyond `dataset.limit`, or of a group that a prescribed test split touches
-    rejected: int
+    records: dict[Split, Count]
+    groups: dict[Split, Count]  # distinct groups that these records come from
+    shards: dict[Split, Annotated[int, Field(ge=0, le=10_000)]]
+    unused: Count  # records in no split: beyond `dataset.limit`, or of a group that a prescribed test split touches
+    rejected: Count
+
+    @model_validator(mode="after")
+    def _has_every_split(self) -> Self:
+        if any(counts.keys() != set(SPLITS) for counts in (self.records, self.groups, self.shards)):
+            raise ValueError(f"records, groups and shards: each must tell of {', '.join(SPLITS)}")
+        return self
 
     @property
     def folder(self) -> str:
@@ -157,7 +169,11 @@ def read_test_groups(store: Store, fingerprint: str, rejected: Collection[str]) 
     index, gone = read_index(store, fingerprint), frozenset(rejected)
     names = (name for split, name in index.shard_names() if split == "test")
     keys = (record.key for name in names for record in read_records(store, index, name))
-    kept = groups[np.fromiter((key not in gone for key in keys), dtype=bool, count=len(groups))]
+    stays = np.array([key not in gone for key in keys])
+    if len(stays) != len(groups):
+        where = f"{store.uri}/data/{fingerprint}/test-groups.json"
+        raise StorageError(f"{where}: {len(groups)} groups for {len(stays)} listed records; delete it and run again")
+    kept = groups[stays]
     return np.unique(kept, return_inverse=True)[1]
 
 

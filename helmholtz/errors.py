@@ -6,9 +6,15 @@ with status 1 (2 for experiments that can't be read). Anything else that escapes
 
 from __future__ import annotations
 
+LONGEST = 1_000  # characters of an error: one that quotes a file of thousands is no sentence any more
+_END = 400  # of these, for what to do, which stands at the end
+
 
 class HelmholtzError(Exception):
-    """Base of all errors whose text is meant for the user."""
+    """Base of all errors whose text is meant for the user. It is `legible`, whatever data and names it quotes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(legible(text))
 
 
 class ExperimentError(HelmholtzError):
@@ -40,3 +46,11 @@ class BadRecord(Exception):  # noqa: N818  # not an error of the run: the record
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+def legible(text: str) -> str:
+    """`text` as a terminal may show it: control and invisible characters escaped, and cut in its middle to LONGEST."""
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST - _END]} ... {text[-_END:]}"
+    shown = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+    return shown if len(shown) <= LONGEST else f"{shown[: LONGEST - _END - 5]} ... {shown[-_END:]}"

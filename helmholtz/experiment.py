@@ -8,6 +8,7 @@ read by `helmholtz.experiment_file`.
 from __future__ import annotations
 
 import typing
+from collections import Counter
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -26,9 +27,9 @@ def _quoted(value: object) -> object:
 
 
 def _unique(values: tuple[T, ...]) -> tuple[T, ...]:
-    for value in values:
-        if values.count(value) > 1:
-            raise ValueError(f"{value!r} is listed twice; list each once")
+    if len(set(values)) < len(values):
+        twice = next(value for value, count in Counter(values).items() if count > 1)
+        raise ValueError(f"{twice!r} is listed twice; list each once")
     return values
 
 
@@ -170,8 +171,8 @@ class Beam(Section):
 class Prices(Section):
     """What time and space cost. For the report alone: nothing that is trained or written depends on it."""
 
-    per_hour: float | None = Field(None, ge=0)  # of the machine that trains one trial
-    per_gb_month: float | None = Field(None, ge=0)  # of storage; 1 GB is 10**9 bytes
+    per_hour: float | None = Field(None, ge=0, le=1e9)  # of the machine that trains one trial
+    per_gb_month: float | None = Field(None, ge=0, le=1e9)  # of storage; 1 GB is 10**9 bytes
     currency: str = Field("USD", min_length=1, max_length=12)
 
 

@@ -13,11 +13,11 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
-from helmholtz.errors import ExperimentError
+from helmholtz.errors import LONGEST, ExperimentError
 from helmholtz.experiment import AUDIO_KINDS, Experiment
 
 _OF_ONE_SET = {"path", "classes", "group", "download", "notes", "effects_seed", "part"}  # keys below dataset
-MAX_BYTES = 1 << 20  # an experiment is a page of text; anything larger is a mistake
+MAX_BYTES = 1 << 18  # an experiment is a page of text; anything larger is a mistake
 
 
 def bundled() -> dict[str, str]:
@@ -59,7 +59,8 @@ def parse_experiment(text: str, overrides: Sequence[str] = (), *, where: str = "
     except PydanticSerializationError as error:
         raise ExperimentError(f"{where}: a text in it is not valid Unicode ({error})") from error
     except ValidationError as error:
-        raise ExperimentError("\n".join(_explain(where, detail, overrides) for detail in error.errors()[:10])) from error
+        mistakes = [_explain(where, detail, overrides) for detail in error.errors()[:10]]
+        raise ExperimentError(_listed(mistakes, error.error_count())) from error
 
 
 def _keys(overrides: Sequence[str]) -> set[str]:
@@ -83,8 +84,8 @@ def _leave_out_the_data_set(tree: dict[str, Any], overrides: Sequence[str]) -> N
 
 
 def _read(name: str) -> tuple[str, str]:
-    path = Path(name).expanduser()
-    if path.is_file():
+    path = _file(name)
+    if path is not None:
         if path.stat().st_size > MAX_BYTES:
             raise ExperimentError(f"{path}: over {MAX_BYTES} bytes; an experiment is a short YAML file")
         try:
@@ -101,6 +102,15 @@ def _read(name: str) -> tuple[str, str]:
     raise ExperimentError(f"{name}: no such file, and no bundled experiment; {hint}bundled: {', '.join(names)}")
 
 
+def _file(name: str) -> Path | None:
+    """The file of that name; None if there is none, or there can't be one."""
+    try:
+        path = Path(name).expanduser()
+        return path if path.is_file() else None
+    except (OSError, RuntimeError):  # too long a name, or no such user's home
+        return None
+
+
 class _Loader(yaml.SafeLoader):
     """YAML without aliases (which can grow without bound) and with duplicate keys as errors."""
 
@@ -110,15 +120,20 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        keys = [key.value for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.YAMLError(f"the key {key} stands twice, the second time in line {node.start_mark.line + 1} or below")
+        seen: set[str] = set()
+        for key, _ in node.value:
+            name = str(key.value)
+            if name in seen:
+                raise yaml.YAMLError(f"the key {name} stands twice, the second time in line {key.start_mark.line + 1}")
+            seen.add(name)
         return super().construct_mapping(node, deep)
 
 
 def _parse(text: str) -> Any:
-    return yaml.load(text, Loader=_Loader)  # noqa: S506  # derived from SafeLoader
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506  # derived from SafeLoader
+    except (AttributeError, LookupError, TypeError) as error:  # how PyYAML says that a value isn't what its tag claims
+        raise yaml.YAMLError("a value isn't what its tag (!!...) says; leave the tag out") from error
 
 
 def _tree(text: str, where: str) -> dict[str, Any]:
@@ -176,6 +191,17 @@ def _explain(where: str, detail: Mapping[str, Any], overrides: Sequence[str]) ->
         message += "; it is a fraction of 1: 0.05 is 5 points"
     got = "" if isinstance(detail["input"], (dict, list)) else f" (got {detail['input']!r})"
     return f"{where}: {key + ': ' if key else ''}{message[0].lower() + message[1:]}{got}"
+
+
+def _listed(mistakes: list[str], total: int) -> str:
+    """The first of the `mistakes`, one a line, as many as an error has room for, and how many of the `total` are left out."""
+    shown = mistakes[:1]
+    for mistake in mistakes[1:]:
+        if sum(map(len, shown)) + len(mistake) > LONGEST - 100:
+            break
+        shown.append(mistake)
+    more = total - len(shown)
+    return "\n".join([*shown, *([f"and {more} more"] if more else [])])
 
 
 def _keys_at(location: Sequence[str | int]) -> list[str]:

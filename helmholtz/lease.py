@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from helmholtz.errors import StorageError
 from helmholtz.storage import Store
 from helmholtz.stored import Model, read_model
@@ -36,8 +38,8 @@ class Lease(Model):
     format: Literal[1] = 1
     run: str
     machine: str  # of the process that took it
-    process: int  # its number there
-    beat: float  # last sign of life, in seconds since 1970 (UTC)
+    process: int = Field(ge=1, lt=1 << 31)  # its number there
+    beat: float = Field(ge=0, le=1e12)  # last sign of life, in seconds since 1970 (UTC)
     released: bool = False
 
 

@@ -19,6 +19,8 @@ from helmholtz.stored import Model, read_model
 
 Rate = Annotated[str, Field(pattern=r"^[0-9]{1,6}$")]  # a number as text, for it is the key of a JSON object
 Count = Annotated[int, Field(ge=0, lt=1 << 63)]
+Amount = Annotated[float, Field(ge=0, le=1e12)]  # of bits, seconds, ...: more is a mistake, and its square no number
+Source = Annotated[str, Field(pattern=r"^(none|[0-9]{1,6})$")]  # a level as text: likewise a key
 
 
 class ShardEntry(Model):
@@ -63,16 +65,16 @@ class LevelManifest(Model):
     codec: str  # identity, e.g. "jpeg-420"
     medium: Literal["image", "audio"]
     level: Level
-    quantisation: float  # relative, 0..1
+    quantisation: float = Field(ge=0, le=1)  # relative, 0..1
     sample: str  # "pixel"
-    payload_bits_per_sample: float  # measured: entropy-coded content alone, without headers and tables
-    bitrate: float | None = None  # audio: kbit/s realised, mean over the records
+    payload_bits_per_sample: Amount  # measured: entropy-coded content alone, without headers and tables
+    bitrate: Amount | None = None  # audio: kbit/s realised, mean over the records
     coded_rates: dict[Rate, Count] = Field(default_factory=dict)  # audio: Hz at which the codec coded -> records
     classes: tuple[str, ...]
     splits: dict[Split, SplitEntry]
     rejected: tuple[RejectedEntry, ...]
     double_compressed: Count  # records whose source was itself compressed at this level or a lower one (none is 0)
-    source_levels: dict[str, Count]  # estimated source level ("none" for lossless) -> records
+    source_levels: dict[Source, Count]  # estimated source level ("none" for lossless) -> records
     notes: dict[str, Count]  # conversions done on the way in ("palette", "cmyk", ...) -> records
     versions: dict[str, str]  # libraries that wrote the payloads
 
@@ -86,6 +88,8 @@ class LevelManifest(Model):
                 raise ValueError(f"split {split} lists a shard of another split")
             if len(entry.per_class) != len(self.classes):
                 raise ValueError(f"split {split} counts {len(entry.per_class)} classes, but there are {len(self.classes)}")
+            if sum(entry.per_class) != entry.records:
+                raise ValueError(f"split {split} has {entry.records} records, but {sum(entry.per_class)} in its classes")
         return self
 
     def shards(self) -> Iterator[ShardEntry]:

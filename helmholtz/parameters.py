@@ -35,6 +35,7 @@ def resolve(experiment: str, **parameters: object) -> Experiment:
         text = str(error)
         for name in given:
             text = text.replace(f"--set: {_KEYS[name]}", f"parameter {name}")
+            text = text.replace(f"--set {_KEYS[name]}=", f"parameter {name}: ")
         raise ExperimentError(text) from error
 
 

@@ -6,7 +6,12 @@ leaves it in the run root all the same, for those who only want to see how far a
 
 from __future__ import annotations
 
-from helmholtz.experiment import Experiment
+import typing
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from helmholtz.experiment import Architecture, Experiment
 from helmholtz.storage import Store
 from helmholtz.stored import Model, read_model
 
@@ -16,8 +21,16 @@ class Refinement(Model):
 
     dataset: str  # fingerprint
     architecture: str
-    rounds: tuple[tuple[int, ...], ...] = ()
+    rounds: tuple[Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)], ...] = ()
     last: bool = False  # no further round follows
+
+    @model_validator(mode="after")
+    def _can_be_trained(self) -> Self:
+        if self.architecture not in typing.get_args(Architecture):
+            raise ValueError(f"architecture: there is no {self.architecture!r:.50}")
+        if len(set(self.levels)) < len(self.levels):
+            raise ValueError("rounds: a level is asked for twice")
+        return self
 
     @property
     def levels(self) -> tuple[int, ...]:

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from helmholtz.errors import StorageError
 from helmholtz.levels import Level, parse_level
+from helmholtz.manifest import Amount, Count
 from helmholtz.storage import Store
 from helmholtz.stored import Model, read_model
 from helmholtz.trials import Trial
@@ -40,24 +42,24 @@ class TrialResult(Model):
     codec: str
     level: Level
     architecture: str
-    seed: int
-    parameters: int  # trainable and not
-    multiply_accumulates: int  # of one forward pass over one record
-    classes: int
-    epochs: int  # epochs trained
-    best_epoch: int | None  # counted from 1
+    seed: Count
+    parameters: Count  # trainable and not
+    multiply_accumulates: Count  # of one forward pass over one record
+    classes: Count
+    epochs: Count  # epochs trained
+    best_epoch: Count | None  # counted from 1
     validation_accuracy: float | None = Field(ge=0, le=1)
     test_accuracy: float | None = Field(ge=0, le=1)
     test_loss: float | None
-    test_records: int
+    test_records: Count
     test_right: str | None  # which of them it had right, in the order of the shards: `pack_right`
     right_at: dict[str, str] = Field(default_factory=dict)  # with `training.mismatch`: other level -> as test_right, there
-    epochs_to_converge: int | None  # robust measure, see helmholtz.training.convergence
+    epochs_to_converge: Count | None  # robust measure, see helmholtz.training.convergence
     converged: bool  # False: still rising when the budget ended, so epochs_to_converge is only a lower bound
-    epochs_to_converge_reference: int | None  # the reference code's measure; None where it is undefined
+    epochs_to_converge_reference: Count | None  # the reference code's measure; None where it is undefined
     curves: Curves
-    train_seconds: float  # training alone, without reading data and testing
-    records_per_second: float
+    train_seconds: Amount  # training alone, without reading data and testing
+    records_per_second: Amount
     precision: str
     device: str
     versions: dict[str, str]
@@ -109,9 +111,18 @@ def checkpoint_key(trial: str) -> str:
 
 
 def finished_result(store: Store, trial: Trial) -> TrialResult | None:
-    """The result of `trial`, if it has one made under the same conditions (fingerprint)."""
+    """The result of `trial`, if it has one made under the same conditions (fingerprint).
+
+    Raises StorageError if what is there isn't a result, or is another trial's.
+    """
     found = read_result(store, trial.id)
-    return found if found is not None and found.fingerprint == trial.fingerprint else None
+    if found is None or found.fingerprint != trial.fingerprint:
+        return None
+    for name in ("dataset", "codec", "level", "architecture", "seed"):
+        if (said := getattr(found, name)) != (wanted := getattr(trial, name)):
+            where = f"{store.uri}/{result_key(trial.id)}"
+            raise StorageError(f"{where}: {name} is {said!r}, which isn't the trial's ({wanted!r}); delete it and run again")
+    return found
 
 
 def read_result(store: Store, trial: str) -> TrialResult | None:

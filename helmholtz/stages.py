@@ -61,7 +61,16 @@ def find_plan(store: Store, experiment: Experiment) -> Plan | None:
 
 def find_refinement(store: Store, planned: Plan) -> Refinement | None:
     """What refinement was last known to ask for, or None before its first round. For show: see `helmholtz.refinement`."""
-    return read_refinement(store, _refinement_key(planned.experiment), planned.dataset)
+    from helmholtz.codecs import open_codec
+
+    key = _refinement_key(planned.experiment)
+    found = read_refinement(store, key, planned.dataset)
+    try:
+        for level in found.levels if found else ():
+            open_codec(planned.experiment).check(level)
+    except ValueError as error:
+        raise StorageError(f"{store.uri}/{key}: rounds: {error}; delete it and run again") from error
+    return found
 
 
 def _refinement_key(experiment: Experiment) -> str:

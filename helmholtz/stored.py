@@ -11,9 +11,9 @@ from helmholtz.storage import Store
 
 
 class Model(BaseModel):
-    """Base of everything stored as JSON: unknown keys are errors, values never change."""
+    """Base of everything stored as JSON: unknown keys are errors, numbers are finite, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 M = TypeVar("M", bound=Model)

@@ -170,8 +170,8 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "a manifest of another level": (
         lambda root: edit(only(root, "data/*/*/25/manifest.json"), level=50), "25/manifest.json", "it describes",
     ),
-    "a count": (lambda root: _split(root, records=3), "25/manifest.json", "train records"),
-    "a class count": (lambda root: _split(root, per_class=[1, 2]), "25/manifest.json", "records a class"),
+    "a count": (lambda root: _split(root, records=3, per_class=[1, 2]), "25/manifest.json", "train records"),
+    "a class count": (lambda root: _split(root, records=3, per_class=[1, 2]), "25/manifest.json", "records a class"),
     "bits": (
         lambda root: edit(only(root, "data/*/*/25/manifest.json"), payload_bits_per_sample=0.5),
         "25/manifest.json", "0.5 bits a",

@@ -142,5 +142,5 @@ def _code(value: str) -> Markdown:
 
 
 def _line(value: object) -> str:
-    """`value` on one line, without control characters and those that turn the direction of what follows."""
-    return re.sub("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", "\N{REPLACEMENT CHARACTER}", " ".join(str(value).split()))
+    """`value` on one line, `formats.harmless`."""
+    return formats.harmless(" ".join(str(value).split()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 
 from helmholtz.analysis.claim import Claim
@@ -9,6 +10,12 @@ from helmholtz.analysis.estimate import Estimate
 from helmholtz.analysis.wording import signed
 
 NO_VALUE = "\N{EN DASH}"
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def harmless(text: str) -> str:
+    """`text` without control characters (but for tabs and ends of lines) and those that turn the direction of what follows."""
+    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def percent(fraction: float | None) -> str:

@@ -42,6 +42,7 @@ def page(report: Report, pictures: Sequence[Picture | Players | Undrawn], *, roo
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -86,6 +87,11 @@ def page(report: Report, pictures: Sequence[Picture | Players | Undrawn], *, roo
         quoted_root=shlex.quote(root),
         reader=_reader(report, root),
     )
+
+
+def _shown(value: object) -> object:
+    # Markup is our own. All else that is text may be a name from data.
+    return formats.harmless(value) if type(value) is str else value
 
 
 def _reader(report: Report, root: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import io
+import lzma
 import os
 import struct
 import zipfile
@@ -47,8 +48,9 @@ class ZipFolder:
 
     def files(self, key: str, *, deep: bool = True) -> list[File | Rejected]:
         prefix = f"{key}/" if key else ""
-        members = (info for info in self._archive().infolist() if info.filename.startswith(prefix) and not info.is_dir())
-        wanted = (info for info in members if deep or "/" not in info.filename.removeprefix(prefix))
+        members = (info for info in self._archive().infolist() if info.filename.startswith(prefix))
+        named = (info for info in members if not info.filename.endswith("/"))  # is_dir() fails where there is no name
+        wanted = (info for info in named if deep or "/" not in info.filename.removeprefix(prefix))
         return sorted(map(_described, wanted), key=lambda file: file.key)
 
     def digest(self, file: File) -> str:
@@ -63,7 +65,7 @@ class ZipFolder:
             return archive.read(info)  # never more than file_size, whatever the compressed data hold
         except KeyError as error:
             raise BadRecord("file is gone") from error
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError) as error:
             raise BadRecord("damaged archive member") from error
         except (NotImplementedError, RuntimeError) as error:
             raise BadRecord("archive member is encrypted or packed in an unknown way") from error
@@ -97,7 +99,7 @@ def _opened(path: str, inner: str | None, _process: int) -> zipfile.ZipFile:
 def _explained(where: str) -> Iterator[None]:
     try:
         yield
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError, struct.error) as error:
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, struct.error) as error:
         raise SourceError(f"{where}: can't be read as a zip archive ({error}); fetch it again, or unpack it") from error
 
 

@@ -13,6 +13,7 @@ import json
 import logging
 import time
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -97,8 +98,8 @@ class Checkpoints:
             if nbytes > sum(array.nbytes for array in like) + HEADER_BYTES:
                 raise ValueError(f"{nbytes:,} bytes, more than this network can take")
             found = _parse(self.store.read_bytes(self._key), self.trial.fingerprint, self.made_by, like)
-        except (StorageError, ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-            reason = str(error).splitlines()[0]
+        except (StorageError, ValueError, KeyError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+            reason = str(error).partition("\n")[0] or "it ends early"
             _log.warning("%s: its checkpoint isn't used, and it begins anew: %s", self.trial.id, reason)
             return None
         _log.info("%s: goes on after epoch %d", self.trial.id, found[0].epoch)
@@ -136,4 +137,6 @@ def _parse(data: bytes, trial: str, made_by: Mapping[str, str], like: Arrays) ->
             raise ValueError(f"an array of {array.dtype} {array.shape} where the network has {model.dtype} {model.shape}")
     if len(header.state.points) != header.state.epoch:
         raise ValueError("it has not as many points as epochs")
+    if header.state.best_epoch is not None and not 1 <= header.state.best_epoch <= header.state.epoch:
+        raise ValueError("its best epoch is none of its epochs")
     return header.state, arrays
