@@ -17,7 +17,7 @@ from helmholtz.experiment import Training
 from helmholtz.training.architectures import build
 from helmholtz.training.data import Records, TrainingData
 from helmholtz.training.image_inputs import ImageInputs
-from helmholtz.training.loop import fit
+from helmholtz.training.loop import Trainer
 
 COUNT = 1280
 BATCH = 128
@@ -33,7 +33,7 @@ def main() -> None:
     budget = Training(epochs=2, batch_size=BATCH)
 
     def ours() -> float:
-        result = fit(build("image", "A", (32, 32, 3), 10), data, ImageInputs(32), budget, 0)
+        result = Trainer(build("image", "A", (32, 32, 3), 10), data, ImageInputs(32), budget).fit(seed=0)
         return budget.epochs * COUNT / result.train_seconds
 
     model = build("image", "A", (32, 32, 3), 10)

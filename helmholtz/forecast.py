@@ -104,7 +104,7 @@ def _training(experiment: Experiment, index: DatasetIndex) -> tuple[float, float
 
 def _seconds_a_record(model: Any, inputs: Inputs, training: Training, classes: int) -> float:
     from helmholtz.training.data import Records, TrainingData
-    from helmholtz.training.loop import fit
+    from helmholtz.training.loop import Trainer
 
     count = max(TRIED, training.batch_size)
     random = np.random.default_rng(0)
@@ -112,4 +112,4 @@ def _seconds_a_record(model: Any, inputs: Inputs, training: Training, classes: i
     noise = Records(content, random.integers(0, classes, count, dtype=np.int32))
     one = Records(content[:1], noise.labels[:1])
     short = training.model_copy(update={"epochs": 2})
-    return fit(model, TrainingData(noise, one, one), inputs, short, 0).train_seconds / (2 * count)
+    return Trainer(model, TrainingData(noise, one, one), inputs, short).fit(seed=0).train_seconds / (2 * count)

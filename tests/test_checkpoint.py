@@ -23,7 +23,7 @@ from helmholtz.training import checkpoint
 from helmholtz.training.architectures import build
 from helmholtz.training.checkpoint import Checkpoints
 from helmholtz.training.image_inputs import ImageInputs
-from helmholtz.training.loop import EpochMetrics, FitResult, fit
+from helmholtz.training.loop import EpochMetrics, FitResult, Trainer
 from helmholtz.training.trial import event_key, run_cell
 from helmholtz.trials import Trial
 from tests.tiny_training import CLASSES, SIDE, TINY, experiment, make_level, tiny_data
@@ -62,7 +62,7 @@ def run(
         if epoch == stop_at:
             raise Stop
 
-    result = fit(model, tiny_data(), ImageInputs(SIDE), training, seed, on_epoch, checkpoints)
+    result = Trainer(model, tiny_data(), ImageInputs(SIDE), training).fit(seed, on_epoch, checkpoints)
     return result, model.get_weights(), told
 
 

@@ -11,7 +11,7 @@ from helmholtz.training import loop
 from helmholtz.training.architectures import build
 from helmholtz.training.data import TrainingData
 from helmholtz.training.image_inputs import ImageInputs
-from helmholtz.training.loop import EpochMetrics, fit
+from helmholtz.training.loop import EpochMetrics, Trainer
 from tests.tiny_training import CLASSES, SIDE, SIZES, TINY, fitted, tiny_data
 
 
@@ -24,7 +24,7 @@ def test_it_learns() -> None:
     calls: list[tuple[int, EpochMetrics]] = []
     model = build("image", "A", (SIDE, SIDE, 3), CLASSES)
     training = Training(epochs=12, batch_size=4, learning_rate=0.01, input_size=SIDE)
-    result = fit(model, tiny_data(), ImageInputs(SIDE), training, 0, lambda *call: calls.append(call))
+    result = Trainer(model, tiny_data(), ImageInputs(SIDE), training).fit(0, lambda *call: calls.append(call))
     assert result.status == "complete"
     assert result.test_accuracy is not None
     assert result.test_accuracy > 0.8  # chance is 0.33
@@ -42,7 +42,7 @@ def test_the_model_keeps_the_best_epochs_weights_and_is_tested_with_them() -> No
     model = build("image", "A", (SIDE, SIDE, 3), CLASSES)
     snapshots: list[list[np.ndarray]] = []
     training = TINY.model_copy(update={"epochs": 5})
-    result = fit(model, data, ImageInputs(SIDE), training, 0, lambda *_: snapshots.append(model.get_weights()))
+    result = Trainer(model, data, ImageInputs(SIDE), training).fit(0, lambda *_: snapshots.append(model.get_weights()))
     assert result.best_epoch is not None
     for kept, best in zip(model.get_weights(), snapshots[result.best_epoch - 1], strict=True):
         np.testing.assert_array_equal(kept, best)
@@ -107,7 +107,7 @@ def test_one_step_is_sgd_with_nesterov_momentum_and_decay() -> None:
         weights = [w + 0.9 * v - rate * g for w, v, g in zip(weights, velocity, gradients, strict=True)]
 
     model.set_weights(start)
-    fit(model, data, ImageInputs(SIDE), training, 0)
+    Trainer(model, data, ImageInputs(SIDE), training).fit(seed=0)
     for got, expected in zip(model.get_weights(), weights, strict=True):
         np.testing.assert_allclose(got, expected, atol=2e-6)
 
@@ -137,9 +137,8 @@ def test_any_batch_size_sees_every_record_once(batch_size: int) -> None:
     for layer in model.layers:
         if hasattr(layer, "rate"):
             layer.rate = 0
-    result = fit(
-        model, data, ImageInputs(SIDE), training, 0
-    )  # weights stand still and nothing is random: the training pass is an evaluation
+    result = Trainer(model, data, ImageInputs(SIDE), training).fit(seed=0)
+    # Weights stand still and nothing is random: the training pass is an evaluation.
     loss, right = loop._evaluation(model, ImageInputs(SIDE))(data.train)
     assert (result.curves.train_loss[0], result.curves.train_accuracy[0]) == pytest.approx((loss, right.mean()), rel=1e-5)
 
@@ -208,3 +207,17 @@ def test_the_gpus_path_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "_compiles", lambda: True)
     compiled, _ = fitted(training)
     assert compiled.curves.train_loss[0] == pytest.approx(plain.curves.train_loss[0], rel=0.05)
+
+
+@pytest.mark.parametrize("training", [TINY, TINY.model_copy(update={"optimizer": "adadelta", "precision": "mixed_bfloat16"})])
+def test_a_seed_after_others_is_as_if_it_were_the_first(training: Training) -> None:
+    """Weights, momentum, learning rate and dropout: nothing is left of the seeds before, to the bit."""
+    networks = [build("image", "A", (SIDE, SIDE, 3), CLASSES, seed=seed, precision=training.precision) for seed in (7, 5)]
+    trainer = Trainer(networks[0], tiny_data(), ImageInputs(SIDE), training)
+    trainer.fit(seed=7)
+    trainer.restart(networks[1])
+    (alone, weights), result = fitted(training, 5), trainer.fit(seed=5)
+    assert result.curves == alone.curves
+    assert (result.test_loss, result.best_epoch) == (alone.test_loss, alone.best_epoch)
+    for got, expected in zip(trainer.model.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(got, expected)

@@ -14,15 +14,12 @@ import pytest
 import tensorflow as tf
 
 from helmholtz.errors import ShardError, StorageError, TrainingError
-from helmholtz.experiment import Training
 from helmholtz.manifest import level_folder
 from helmholtz.results import read_result, result_key, unpack_right
 from helmholtz.storage import LocalStore
 from helmholtz.training import loop, trial
 from helmholtz.training.architectures import build
-from helmholtz.training.data import TrainingData
-from helmholtz.training.inputs import Inputs
-from helmholtz.training.loop import EpochMetrics, FitResult, fit
+from helmholtz.training.loop import EpochMetrics, FitResult, Trainer
 from helmholtz.training.trial import event_key, progress_key, run_cell
 from helmholtz.trials import Trial
 from tests.tiny_training import CLASSES, SIDE, SIZES, experiment, make_level
@@ -44,11 +41,12 @@ def _trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Seeds, as they are trained from here on."""
     seeds: list[int] = []
 
-    def counting(model: object, data: TrainingData, inputs: Inputs, training: Training, seed: int, *more: Any) -> FitResult:
+    def counting(trainer: Trainer, seed: int, *more: Any) -> FitResult:
         seeds.append(seed)
-        return fit(model, data, inputs, training, seed, *more)
+        return fit(trainer, seed, *more)
 
-    monkeypatch.setattr(loop, "fit", counting)
+    fit = Trainer.fit
+    monkeypatch.setattr(Trainer, "fit", counting)
     return seeds
 
 
@@ -142,12 +140,13 @@ def test_levels_pair_by_seed(store: LocalStore, monkeypatch: pytest.MonkeyPatch)
 
     initial: dict[str, list[bytes]] = {"none": [], "25": []}
 
-    def recorded_fit(model: object, *args: object) -> FitResult:
-        initial[level].append(b"".join(weight.tobytes() for weight in model.get_weights()))  # type: ignore[attr-defined]
-        return fit(model, *args)  # type: ignore[arg-type]
+    def recorded_fit(trainer: Trainer, *args: Any) -> FitResult:
+        initial[level].append(b"".join(weight.tobytes() for weight in trainer.model.get_weights()))
+        return fit(trainer, *args)
 
+    fit = Trainer.fit
     monkeypatch.setattr(loop, "_schedule", recorded)
-    monkeypatch.setattr(loop, "fit", recorded_fit)
+    monkeypatch.setattr(Trainer, "fit", recorded_fit)
     small = experiment(epochs=1)
     reference = run_cell(store, small, "d", "A", "none")
     level = "25"
@@ -214,15 +213,13 @@ def test_with_mismatch_the_network_is_tested_at_the_other_levels_too(store: Loca
     assert elsewhere < plain.test_accuracy  # seven times the noise that it was trained on
 
 
-def _instant(
-    model: object, data: TrainingData, inputs: Inputs, training: Training, seed: int, on_epoch: Callable[..., None], *_: object
-) -> FitResult:
+def _instant(trainer: Trainer, seed: int, on_epoch: Callable[..., None], *_: object) -> FitResult:
     """A fit that only reports."""
-    metrics = EpochMetrics(1.0, 0.5, 1.0, 0.5)
-    for epoch in range(1, training.epochs + 1):
+    metrics, epochs = EpochMetrics(1.0, 0.5, 1.0, 0.5), trainer._training.epochs
+    for epoch in range(1, epochs + 1):
         on_epoch(epoch, metrics)
-    right = np.arange(len(data.test)) % 2 == 0
-    return FitResult("complete", loop._curves([metrics] * training.epochs), 1, 0.5, 1.0, 0.5, right, 0.1)
+    right = np.arange(len(trainer._data.test)) % 2 == 0
+    return FitResult("complete", loop._curves([metrics] * epochs), 1, 0.5, 1.0, 0.5, right, 0.1)
 
 
 def test_lost_progress_does_not_end_a_trial(
@@ -235,7 +232,7 @@ def test_lost_progress_does_not_end_a_trial(
             raise StorageError("no room")
         write(self, key, data)
 
-    monkeypatch.setattr(loop, "fit", _instant)
+    monkeypatch.setattr(Trainer, "fit", _instant)
     monkeypatch.setattr(LocalStore, "write_bytes", failing)
     (result,) = run_cell(store, experiment(seeds=1, epochs=1), "d", "A", "none")
     assert result.status == "complete"
@@ -251,7 +248,7 @@ def test_progress_is_not_written_each_epoch(store: LocalStore, monkeypatch: pyte
         write(self, key, data)
 
     monkeypatch.setattr(LocalStore, "write_bytes", recorded)
-    monkeypatch.setattr(loop, "fit", _instant)
+    monkeypatch.setattr(Trainer, "fit", _instant)
     monkeypatch.setattr(trial, "PROGRESS_SECONDS", 3600.0)
     (result,) = run_cell(store, experiment(seeds=1, epochs=4), "d", "A", "none")
     assert keys == [progress_key(result.trial)] * 2 + [result_key(result.trial)]  # first epoch, end; the result last

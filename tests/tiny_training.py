@@ -16,7 +16,7 @@ from helmholtz.storage import LocalStore
 from helmholtz.training.architectures import build
 from helmholtz.training.data import Records, TrainingData
 from helmholtz.training.image_inputs import ImageInputs
-from helmholtz.training.loop import FitResult, fit
+from helmholtz.training.loop import FitResult, Trainer
 
 CLASSES = 3
 SIDE = 8
@@ -40,7 +40,7 @@ def tiny_data(strength: float = 30) -> TrainingData:
 
 def fitted(training: Training = TINY, seed: int = 0, data: TrainingData | None = None) -> tuple[FitResult, list[np.ndarray]]:
     model = build("image", "A", (SIDE, SIDE, 3), CLASSES, seed=seed, precision=training.precision)
-    return fit(model, data or tiny_data(), ImageInputs(SIDE), training, seed), model.get_weights()
+    return Trainer(model, data or tiny_data(), ImageInputs(SIDE), training).fit(seed), model.get_weights()
 
 
 def make_level(store: LocalStore, level: Level, strength: float) -> None:

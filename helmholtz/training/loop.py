@@ -54,73 +54,91 @@ class FitResult:
     test_loss: float | None
     test_accuracy: float | None
     test_right: Any  # bool [test records]: which of them it had right, in their order; None if it diverged
-    train_seconds: float  # of the training epochs: without tracing, validation and test (with XLA: with its compilation)
+    train_seconds: float  # of the training epochs: without tracing, validation and test (XLA compiles in the first seed's)
 
 
-def fit(
-    model: Any,
-    data: TrainingData,
-    inputs: Inputs,
-    training: Training,
-    seed: int,
-    on_epoch: Callable[[int, EpochMetrics], None] | None = None,
-    checkpoints: Checkpoints | None = None,
-) -> FitResult:
-    """Trains `model` (from `architectures.build`) and leaves it with the weights of the best epoch.
+class Trainer:
+    """Trains one network on one level, for one seed after the other: the graphs of its epochs are traced once for all."""
 
-    A non-finite training or validation loss ends it, as diverged. `on_epoch` is called with each finished epoch's number,
-    from 1, and metrics; with `checkpoints` it goes on after the last of them, and calls `on_epoch` for the epochs before, too.
-    """
-    optimizer = _optimizer(training)
-    optimizer.build(model.trainable_variables)
-    train_epoch = _training_epoch(model, optimizer, data.train, inputs, training)
-    evaluate = _evaluation(model, inputs)
-    train_epoch.get_concrete_function(*_schedule(len(data.train), training.batch_size, seed, epoch=1))  # trace, untimed
+    def __init__(self, model: Any, data: TrainingData, inputs: Inputs, training: Training) -> None:
+        """`model` is one of `architectures.build`; from then on it is the trainer's."""
+        optimizer = _optimizer(training)
+        optimizer.build(model.trainable_variables)
+        self.model = model
+        self._data, self._training = data, training
+        self._optimizer = [(variable, variable.numpy()) for variable in optimizer.variables]
+        self._train_epoch = _training_epoch(model, optimizer, data.train, inputs, training)
+        self._evaluate = _evaluation(model, inputs)
+        self._train_epoch.get_concrete_function(*self._schedule(seed=0, epoch=1))  # trace, untimed
 
-    points: list[EpochMetrics] = []
-    best_epoch, best_accuracy, best_weights = None, -1.0, model.get_weights()
-    seconds = 0.0
-    variables = [*model.variables, *optimizer.variables]  # the state of dropout's random numbers among them
-    if checkpoints and (found := checkpoints.read([*(v.numpy() for v in variables), *best_weights])):
-        state, arrays = found
-        for variable, array in zip(variables, arrays, strict=False):
-            variable.assign(array)
-        best_epoch, best_accuracy, best_weights = state.best_epoch, state.best_accuracy, arrays[len(variables) :]
-        points, seconds = [EpochMetrics(*point) for point in state.points], state.seconds
-        for epoch, point in enumerate(points, start=1):
+    def restart(self, like: Any) -> None:
+        """Gives the network the weights of an untrained one, and its state of dropout's random numbers."""
+        for variable, other in zip(self.model.variables, like.variables, strict=True):
+            variable.assign(other)
+
+    def fit(
+        self,
+        seed: int,
+        on_epoch: Callable[[int, EpochMetrics], None] | None = None,
+        checkpoints: Checkpoints | None = None,
+    ) -> FitResult:
+        """Trains the network from its present weights, and leaves it with those of the best epoch.
+
+        A non-finite training or validation loss ends it, as diverged. `on_epoch` is called with each finished epoch's number,
+        from 1, and metrics; with `checkpoints` it goes on after the last of them, and calls `on_epoch` for those before, too.
+        """
+        for variable, start in self._optimizer:
+            variable.assign(start)
+        points: list[EpochMetrics] = []
+        best_epoch, best_accuracy, best_weights = None, -1.0, self.model.get_weights()
+        seconds = 0.0
+        variables = [*self.model.variables, *(variable for variable, _ in self._optimizer)]  # dropout's state among them
+        if checkpoints and (found := checkpoints.read([*(v.numpy() for v in variables), *best_weights])):
+            state, arrays = found
+            for variable, array in zip(variables, arrays, strict=False):
+                variable.assign(array)
+            best_epoch, best_accuracy, best_weights = state.best_epoch, state.best_accuracy, arrays[len(variables) :]
+            points, seconds = [EpochMetrics(*point) for point in state.points], state.seconds
+            for epoch, point in enumerate(points, start=1):
+                if on_epoch is not None:
+                    on_epoch(epoch, point)
+
+        for epoch in range(len(points) + 1, self._training.epochs + 1):
+            point, took = self._epoch(seed, epoch)
+            seconds += took
+            if not (math.isfinite(point.train_loss) and math.isfinite(point.validation_loss)):
+                return FitResult("diverged", _curves(points), None, None, None, None, None, seconds)
+            if point.validation_accuracy > best_accuracy:
+                best_epoch, best_accuracy, best_weights = epoch, point.validation_accuracy, self.model.get_weights()
+            points.append(point)
             if on_epoch is not None:
                 on_epoch(epoch, point)
+            if checkpoints and checkpoints.due and epoch < self._training.epochs:
+                state = State(
+                    epoch=epoch, points=tuple(map(astuple, points)), best_epoch=best_epoch, best_accuracy=best_accuracy,
+                    seconds=seconds,
+                )  # fmt: skip
+                checkpoints.write(state, [*(v.numpy() for v in variables), *best_weights])
 
-    for epoch in range(len(points) + 1, training.epochs + 1):
-        start = time.perf_counter()
-        loss, correct = train_epoch(*_schedule(len(data.train), training.batch_size, seed, epoch))
+        self.model.set_weights(best_weights)
+        test_loss, right = self._evaluate(self._data.test)
+        return FitResult("complete", _curves(points), best_epoch, best_accuracy, test_loss, _share(right), right, seconds)
+
+    def right_answers(self, records: Records) -> np.ndarray:
+        """Which of `records` the network, with its present weights, classifies right; bool [records]."""
+        return self._evaluate(records)[1]
+
+    def _epoch(self, seed: int, epoch: int) -> tuple[EpochMetrics, float]:
+        """One epoch's metrics, and the seconds of its updates."""
+        data, start = self._data, time.perf_counter()
+        loss, correct = self._train_epoch(*self._schedule(seed, epoch))
         train_loss, train_accuracy = float(loss) / len(data.train), int(correct) / len(data.train)
-        seconds += time.perf_counter() - start
+        seconds = time.perf_counter() - start
+        validation_loss, hits = self._evaluate(data.validation)
+        return EpochMetrics(train_loss, train_accuracy, validation_loss, _share(hits)), seconds
 
-        validation_loss, hits = evaluate(data.validation)
-        validation_accuracy = _share(hits)
-        if not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
-            return FitResult("diverged", _curves(points), None, None, None, None, None, seconds)
-        if validation_accuracy > best_accuracy:
-            best_epoch, best_accuracy, best_weights = epoch, validation_accuracy, model.get_weights()
-        points.append(EpochMetrics(train_loss, train_accuracy, validation_loss, validation_accuracy))
-        if on_epoch is not None:
-            on_epoch(epoch, points[-1])
-        if checkpoints and checkpoints.due and epoch < training.epochs:
-            state = State(
-                epoch=epoch, points=tuple(map(astuple, points)), best_epoch=best_epoch, best_accuracy=best_accuracy,
-                seconds=seconds,
-            )  # fmt: skip
-            checkpoints.write(state, [*(v.numpy() for v in variables), *best_weights])
-
-    model.set_weights(best_weights)
-    test_loss, right = evaluate(data.test)
-    return FitResult("complete", _curves(points), best_epoch, best_accuracy, test_loss, _share(right), right, seconds)
-
-
-def right_answers(model: Any, inputs: Inputs, records: Records) -> np.ndarray:
-    """Which of `records` `model`, with its present weights, classifies right; bool [records]."""
-    return _evaluation(model, inputs)(records)[1]
+    def _schedule(self, seed: int, epoch: int) -> tuple[Any, Any, Any]:
+        return _schedule(len(self._data.train), self._training.batch_size, seed, epoch)
 
 
 def _share(right: np.ndarray) -> float:

@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from helmholtz.experiment import Experiment
     from helmholtz.levels import Level
     from helmholtz.storage import Store
+    from helmholtz.training.checkpoint import Checkpoints
     from helmholtz.training.data import TrainingData
     from helmholtz.training.inputs import Inputs
-    from helmholtz.training.loop import EpochMetrics, FitResult
+    from helmholtz.training.loop import EpochMetrics, FitResult, Trainer
 
 PROGRESS_SECONDS = 2.0  # between two writes of a trial's progress
 
@@ -80,8 +81,9 @@ def run_cell(
         data = load_level(store, manifest, inputs)
         others = [other for other in experiment.levels if other != level] if experiment.training.mismatch else []
         elsewhere = [read_manifest(store, dataset, codec, other) for other in others]
+        running = _Cell(store, manifest, data, inputs, device, elsewhere, on_progress)
         for trial in missing:
-            results[trial.seed] = _run(store, trial, manifest, data, inputs, device, elsewhere, on_progress)
+            results[trial.seed] = running.run(trial)
     return [results[trial.seed] for trial in cell]
 
 
@@ -117,57 +119,79 @@ def _processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def _run(
-    store: Store,
-    trial: Trial,
-    manifest: LevelManifest,
-    data: TrainingData,
-    inputs: Inputs,
-    device: str,
-    elsewhere: Sequence[LevelManifest],
-    on_progress: OnProgress | None,
-) -> TrialResult:
-    """Trains one trial, and leaves its events, its progress and, last of all, its result in the store.
+class _Cell:
+    """Trials of one architecture at one level, on the same data. `elsewhere` are levels at which networks are tested, too."""
 
-    The finished network is also tested at the levels `elsewhere`.
-    """
-    import tensorflow as tf
+    def __init__(
+        self,
+        store: Store,
+        manifest: LevelManifest,
+        data: TrainingData,
+        inputs: Inputs,
+        device: str,
+        elsewhere: Sequence[LevelManifest],
+        on_progress: OnProgress | None,
+    ) -> None:
+        self._store, self._manifest, self._data, self._inputs = store, manifest, data, inputs
+        self._device, self._elsewhere, self._on_progress = device, elsewhere, on_progress
+        self._trainer: Trainer | None = None
 
-    from helmholtz.training.architectures import build
-    from helmholtz.training.checkpoint import Checkpoints
-    from helmholtz.training.data import load_test
-    from helmholtz.training.loop import fit, right_answers
-    from helmholtz.training.memory import enough_memory
+    def run(self, trial: Trial) -> TrialResult:
+        """Trains one trial, and leaves its events, its progress and, last of all, its result in the store."""
+        from helmholtz.training.checkpoint import Checkpoints
+        from helmholtz.training.data import load_test
 
-    classes, precision = len(manifest.classes), trial.training.precision
-    model = build(manifest.medium, trial.architecture, inputs.shape, classes, seed=trial.seed, precision=precision)
-    reporter = _Reporter(store, trial, on_progress)
-    checkpoints = Checkpoints(store, trial, _versions() | {"device": device})
-    with store.scratch() as folder:
-        writer = tf.summary.create_file_writer(str(folder))
-
-        def on_epoch(epoch: int, metrics: EpochMetrics) -> None:
-            _write_scalars(writer, epoch, metrics)
-            reporter.report(epoch, metrics.validation_accuracy)
-
-        batch = min(trial.training.batch_size, len(data.train))
-        with enough_memory(model, batch, f"architecture {trial.architecture} at level {trial.level}"):
-            fitted = fit(model, data, inputs, trial.training, trial.seed, on_epoch, checkpoints)
+        store = self._store
+        trainer = self._begin(trial)
+        checkpoints = Checkpoints(store, trial, _versions() | {"device": self._device})
+        fitted = self._fit(trainer, trial, checkpoints)
+        right_at = {}
         if fitted.test_accuracy is not None:
-            with writer.as_default(step=fitted.best_epoch):
-                tf.summary.scalar("accuracy/test", fitted.test_accuracy)
-        writer.close()
-        for path in folder.glob("*tfevents*"):
-            store.upload(path, event_key(trial.id))
-    reporter.finish()
-    right_at = {}
-    if fitted.test_accuracy is not None:
-        for other in elsewhere:
-            right_at[str(other.level)] = pack_right(right_answers(model, inputs, load_test(store, other, inputs)))
-    result = _result(trial, manifest, model, fitted, right_at, device)
-    store.write_bytes(result_key(trial.id), result.model_dump_json(indent=1).encode())
-    checkpoints.remove()
-    return result
+            for other in self._elsewhere:
+                right = trainer.right_answers(load_test(store, other, self._inputs))
+                right_at[str(other.level)] = pack_right(right)
+        result = _result(trial, self._manifest, trainer.model, fitted, right_at, self._device)
+        store.write_bytes(result_key(trial.id), result.model_dump_json(indent=1).encode())
+        checkpoints.remove()
+        return result
+
+    def _begin(self, trial: Trial) -> Trainer:
+        """The cell's trainer, with the network as the trial's seed begins it."""
+        from helmholtz.training.architectures import build
+        from helmholtz.training.loop import Trainer
+
+        medium, classes, precision = self._manifest.medium, len(self._manifest.classes), trial.training.precision
+        model = build(medium, trial.architecture, self._inputs.shape, classes, seed=trial.seed, precision=precision)
+        if self._trainer is None:
+            self._trainer = Trainer(model, self._data, self._inputs, trial.training)
+        else:
+            self._trainer.restart(model)
+        return self._trainer
+
+    def _fit(self, trainer: Trainer, trial: Trial, checkpoints: Checkpoints) -> FitResult:
+        import tensorflow as tf
+
+        from helmholtz.training.memory import enough_memory
+
+        reporter = _Reporter(self._store, trial, self._on_progress)
+        with self._store.scratch() as folder:
+            writer = tf.summary.create_file_writer(str(folder))
+
+            def on_epoch(epoch: int, metrics: EpochMetrics) -> None:
+                _write_scalars(writer, epoch, metrics)
+                reporter.report(epoch, metrics.validation_accuracy)
+
+            batch = min(trial.training.batch_size, len(self._data.train))
+            with enough_memory(trainer.model, batch, f"architecture {trial.architecture} at level {trial.level}"):
+                fitted = trainer.fit(trial.seed, on_epoch, checkpoints)
+            if fitted.test_accuracy is not None:
+                with writer.as_default(step=fitted.best_epoch):
+                    tf.summary.scalar("accuracy/test", fitted.test_accuracy)
+            writer.close()
+            for path in folder.glob("*tfevents*"):
+                self._store.upload(path, event_key(trial.id))
+        reporter.finish()
+        return fitted
 
 
 def _write_scalars(writer: object, epoch: int, metrics: EpochMetrics) -> None:
