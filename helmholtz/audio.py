@@ -184,10 +184,21 @@ def _wanted(frames: int, rate: int) -> int:
     return math.ceil(frames * rate / SAMPLE_RATE)
 
 
+class Content(io.BytesIO):
+    """A file's content for libsndfile, which may follow a damaged header to before its beginning."""
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Stays where it is if there is no such place; an error would be printed by the callback that it comes from."""
+        try:
+            return super().seek(offset, whence)
+        except (ValueError, OverflowError):
+            return self.tell()
+
+
 def _read_by_libsndfile(data: bytes, frames: int) -> _Part:
     import soundfile
 
-    with soundfile.SoundFile(io.BytesIO(data)) as file:
+    with soundfile.SoundFile(Content(data)) as file:
         _check(file.samplerate, file.channels)
         wanted = _wanted(frames, file.samplerate)
         wave = file.read(wanted + round(_MARGIN * file.samplerate), "float32", always_2d=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from helmholtz.audio import Content
 from helmholtz.dataset import read_index, read_test_groups
 from helmholtz.errors import BadRecord, ExperimentError, StorageError
 from helmholtz.experiment_file import load_experiment, parse_experiment
@@ -152,3 +153,10 @@ def test_a_lease_of_a_process_that_there_can_not_be(change: dict[str, float]) ->
     assert parse_model(json.dumps(known).encode(), "lease.json", Lease)
     with pytest.raises(StorageError, match=r"lease\.json"):
         parse_model(json.dumps(known | change).encode(), "lease.json", Lease)
+
+
+@pytest.mark.parametrize("place", [(-1, io.SEEK_SET), (-100, io.SEEK_END), (1 << 80, io.SEEK_SET)])
+def test_a_place_before_the_beginning_of_a_sound_file(place: tuple[int, int]) -> None:
+    content = Content(b"RIFF")
+    content.seek(2)
+    assert content.seek(*place) == 2  # an error here was printed as a traceback, by the callback it came from

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from helmholtz.audio import SAMPLE_RATE, Samples, decode, fit, resample, to_int16
+from helmholtz.audio import SAMPLE_RATE, Content, Samples, decode, fit, resample, to_int16
 from helmholtz.codecs.base import Bits, Encoded, Medium, Prepared
 from helmholtz.codecs.mp3_stream import nominal_bitrate, read_stream
 from helmholtz.errors import BadRecord
@@ -138,7 +138,7 @@ class Mp3Codec:
         import soundfile
 
         try:
-            with soundfile.SoundFile(io.BytesIO(payload)) as file:
+            with soundfile.SoundFile(Content(payload)) as file:
                 if file.channels != 1 or file.samplerate not in CODED_RATES.values():
                     raise BadRecord("not a mono clip of this codec")
                 if file.format == "FLAC":
