@@ -155,7 +155,7 @@ def test_a_lease_of_a_process_that_there_can_not_be(change: dict[str, float]) ->
         parse_model(json.dumps(known | change).encode(), "lease.json", Lease)
 
 
-@pytest.mark.parametrize("place", [(-1, io.SEEK_SET), (-100, io.SEEK_END), (1 << 80, io.SEEK_SET)])
+@pytest.mark.parametrize("place", [(-1, io.SEEK_SET), (1 << 80, io.SEEK_SET)])
 def test_a_place_before_the_beginning_of_a_sound_file(place: tuple[int, int]) -> None:
     content = Content(b"RIFF")
     content.seek(2)
