@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: quickstart quickstart-audio test check fuzz kill-soak bench simulations lock images images-push containers-test kind-test clean
+.PHONY: quickstart quickstart-audio test check fuzz kill-soak soak bench simulations lock images images-push containers-test kind-test clean
 
 quickstart: $(STAMP)  ## Real pictures to a report, offline, in minutes.
 	$(BIN)/helmholtz run quickstart
@@ -23,11 +23,14 @@ check: $(STAMP)  ## Lint, format, types, secrets, known holes in dependencies, b
 	$(BIN)/python images/supply_chain.py audit
 	$(BIN)/python images/supply_chain.py sbom build/sbom
 
-fuzz: $(STAMP)  ## 100,000 cases of bad input of every kind (about 15 minutes); what fails is saved in build/fuzz.
+fuzz: $(STAMP)  ## 100,000 cases of bad input of every kind (about 6 minutes); what fails is saved in build/fuzz.
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --cases 100000
 
 kill-soak: $(STAMP)  ## 200 times SIGKILL over all stages; each run has to end as if nothing had happened.
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.kills --kills 200
+
+soak: $(STAMP)  ## 300 trials in one run, with trainers killed on the way; memory and open files stay.
+	$(BIN)/python -m tests.soak --kills 12
 
 bench: simulations  ## Speed, as ratios; after the simulations, which take two processors for a quarter of an hour.
 	$(BIN)/python benchmarks/compress.py

@@ -2,14 +2,15 @@
 
 A lease is ``lease/<number>.json``, and the one with the highest number counts. Who wants the root creates the next number,
 which of many who try at once one does (`Store.create`); nobody ever writes another run's lease. All processes of a run hold
-the same one. It says when one of them last gave a sign of life, and is void when that is too long ago, or at once when the
-process that took it is gone from this machine.
+the same one. It says when one of them last gave a sign of life, and is void when that is too long ago and no other sign comes
+while one watches (clocks differ, and jump), or at once when the process that took it is gone from this machine.
 """
 
 from __future__ import annotations
 
 import _thread
 import contextlib
+import logging
 import os
 import socket
 import threading
@@ -25,7 +26,10 @@ from helmholtz.storage import Store
 from helmholtz.stored import Model, read_model
 
 BEAT = 30.0  # seconds between two signs of life
-PATIENCE = 1800.0  # seconds without one after which a lease is void: a run's pods may all be waiting for a node
+PATIENCE = 1800.0  # seconds without one after which a lease may be void: a run's pods may all be waiting for a node
+WATCH = 2.2  # beats of this process's own time in which there has to be another sign then
+
+_log = logging.getLogger(__name__)
 
 
 class HeldError(StorageError):
@@ -55,6 +59,8 @@ def take(store: Store, run: str) -> int:
                 raise HeldError(_sentence(store, number, lease))
             _renew(store, number, lease)
             return number
+        if lease is not None and lease.run != run and not _is_given_up(lease) and _is_heard(store, number, lease):
+            raise HeldError(_sentence(store, number, lease))
         mine = Lease(run=run, machine=_machine(), process=os.getpid(), beat=time.time())
         if not store.create(_key(number + 1), _content(mine)):
             time.sleep(0.1)
@@ -118,13 +124,30 @@ def _keep(store: Store, run: str, number: int) -> bool:
     return True
 
 
+def _is_given_up(lease: Lease) -> bool:
+    return lease.released or (lease.machine == _machine() and not _runs(lease.process))
+
+
 def _is_void(lease: Lease) -> bool:
-    return lease.released or time.time() - lease.beat > PATIENCE or (lease.machine == _machine() and not _runs(lease.process))
+    # A sign from far in the future is as good as an old one: a clock was wrong, and nobody may wait until then.
+    return _is_given_up(lease) or abs(time.time() - lease.beat) > PATIENCE
+
+
+def _is_heard(store: Store, number: int, lease: Lease) -> bool:
+    """Whether there is a sign of life of the lease while one watches, whatever the clocks say."""
+    _log.warning("%s: waits %.0f s for a sign of life of run %s", store.uri, WATCH * BEAT, lease.run)
+    until = time.monotonic() + WATCH * BEAT
+    while time.monotonic() < until:
+        time.sleep(BEAT / 10)
+        now: Lease | None = read_model(store, _key(number), Lease)
+        if now is not None and now.beat != lease.beat:
+            return not now.released
+    return False
 
 
 def _renew(store: Store, number: int, lease: Lease) -> None:
     # A run may have hundreds of pods, and an object store takes about one write a second of one object.
-    if time.time() - lease.beat > BEAT / 2:
+    if abs(time.time() - lease.beat) > BEAT / 2:
         store.write_bytes(_key(number), _content(lease.model_copy(update={"beat": time.time()})))
 
 

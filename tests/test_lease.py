@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -49,13 +50,35 @@ def test_one_run_holds_it_through_all_its_processes_and_no_other_gets_in(store: 
         take(store, "one")
 
 
-def test_a_silent_run_loses_it_and_a_silence_shorter_than_that_is_no_reason(store: Store) -> None:
+def test_a_silent_run_loses_it_and_a_silence_shorter_than_that_is_no_reason(store: Store, quick: None) -> None:
     put(store, 7, "pods", beat=time.time() - lease.PATIENCE + 60)
     with pytest.raises(HeldError):
         take(store, "other")
     put(store, 7, "pods", beat=time.time() - lease.PATIENCE - 1)
     take(store, "other")
     assert [*store.list("lease")] == ["lease/000007.json", "lease/000008.json"]
+
+
+def test_a_run_whose_clock_is_wrong_keeps_it_as_long_as_it_lives(
+    store: Store, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its clock jumps back by a day, as when it is set; those of others don't. It wrote no sign until a day later."""
+    right = time.time
+
+    def now() -> float:
+        return right() - (86_400 if threading.current_thread().name == "lease" else 0)
+
+    monkeypatch.setattr(lease, "time", SimpleNamespace(time=now, monotonic=time.monotonic, sleep=time.sleep))
+    with held(store, "one"):
+        put(store, 1, "one", beat=right() - lease.PATIENCE - 1)
+        with pytest.raises(HeldError):
+            take(store, "two")
+    assert take(store, "two") == 2  # for now nothing comes any more
+
+
+def test_a_sign_from_the_future_does_not_lock_a_root(store: Store, quick: None) -> None:
+    put(store, 1, "one", beat=time.time() + 10 * 365 * 86_400)
+    assert take(store, "two") == 2
 
 
 def test_a_run_killed_on_this_machine_leaves_the_root_free_at_once(tmp_path: Path) -> None:
