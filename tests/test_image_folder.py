@@ -379,6 +379,16 @@ def test_objects_without_md5_are_told_apart_by_their_place(monkeypatch):
         assert listed(opened("gs://bucket"))[0]["cat/composite.jpg"].digest.startswith("etag:")
 
 
+def test_an_object_that_has_changed_since_is_set_aside(monkeypatch, scheme):
+    with remote(scheme, PETS, monkeypatch) as server:
+        source = opened(f"{scheme}://bucket")
+        record = listed(source)[0]["cat/1.jpg"]
+        assert source.load(record.key, record.digest) == PETS["cat/1.jpg"]
+        server.objects = PETS | {"cat/1.jpg": b"another picture"}  # was taken for the one that was listed
+        with pytest.raises(BadRecord, match="changed since it was listed"):
+            source.load(record.key, record.digest)
+
+
 def test_an_empty_prefix_is_an_error(monkeypatch, scheme):
     with remote(scheme, PETS, monkeypatch), pytest.raises(SourceError, match="holds no folders"):
         opened(f"{scheme}://bucket/elsewhere")

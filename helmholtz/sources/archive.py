@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from helmholtz.errors import BadRecord, SourceError
 from helmholtz.sources import folders
-from helmholtz.sources.base import Rejected, content_digest
+from helmholtz.sources.base import Rejected, check_unchanged, content_digest
 from helmholtz.sources.folders import TOO_LARGE, File
 
 if TYPE_CHECKING:
@@ -56,19 +56,21 @@ class ZipFolder:
     def digest(self, file: File) -> str:
         return content_digest(self.read(file.key))
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, digest: str | None = None) -> bytes:
         archive = self._archive()
         try:
             info = archive.getinfo(key)
             if info.file_size > folders.MAX_FILE_BYTES:
                 raise BadRecord(TOO_LARGE)
-            return archive.read(info)  # never more than file_size, whatever the compressed data hold
+            data = archive.read(info)  # never more than file_size, whatever the compressed data hold
         except KeyError as error:
             raise BadRecord("file is gone") from error
         except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError) as error:
             raise BadRecord("damaged archive member") from error
         except (NotImplementedError, RuntimeError) as error:
             raise BadRecord("archive member is encrypted or packed in an unknown way") from error
+        check_unchanged(data, digest)
+        return data
 
     def _archive(self) -> zipfile.ZipFile:
         # By process: one that was forked shares the file position with its parent.

@@ -67,6 +67,9 @@ class Source(Protocol):
         """
 
 
+CHANGED = "changed since it was listed"
+
+
 def content_digest(raw: Raw) -> str:
     """Hexadecimal BLAKE2b, 16 bytes, of the content: equal digests mean equal content."""
     content = np.ascontiguousarray(raw).data if isinstance(raw, np.ndarray) else raw
@@ -76,4 +79,4 @@ def content_digest(raw: Raw) -> str:
 def check_unchanged(raw: Raw, digest: str | None) -> None:
     """Raises BadRecord if `digest` is one of content, and of other content than `raw`."""
     if digest is not None and ":" not in digest and content_digest(raw) != digest:
-        raise BadRecord("changed since it was listed")
+        raise BadRecord(CHANGED)

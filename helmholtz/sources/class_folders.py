@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from helmholtz.errors import BadRecord, ExperimentError, SourceError
 from helmholtz.sources import folders
-from helmholtz.sources.base import SPLITS, Rejected, SourceRecord, Split, check_unchanged
+from helmholtz.sources.base import SPLITS, Rejected, SourceRecord, Split
 from helmholtz.sources.folders import TOO_LARGE, File, Folder, open_folder
 from helmholtz.sources.selection import select_classes
 
@@ -82,9 +82,7 @@ class ClassFolders:
 
     def load(self, key: str, digest: str | None = None) -> bytes:
         """The bytes of the file."""
-        data = self.folder.read(key)
-        check_unchanged(data, digest)
-        return data
+        return self.folder.read(key, digest)
 
     def _listed(self) -> Iterator[SourceRecord | Rejected]:
         """Every file of the medium, with the object store's digest or none yet."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from helmholtz.cloud import cloud_path, explained
 from helmholtz.errors import BadRecord, SourceError
-from helmholtz.sources.base import Rejected
+from helmholtz.sources.base import CHANGED, Rejected, check_unchanged
 from helmholtz.storage import is_remote
 
 if TYPE_CHECKING:
@@ -51,8 +51,11 @@ class Folder(Protocol):
     def digest(self, file: File) -> str:
         """Digest of the file's content; equal digests mean equal content. Raises BadRecord if it can't be read."""
 
-    def read(self, key: str) -> bytes:
-        """The content of a file. Raises BadRecord if it is gone, unreadable, or over MAX_FILE_BYTES."""
+    def read(self, key: str, digest: str | None = None) -> bytes:
+        """The content of a file, the one that `digest` was listed with, if given.
+
+        Raises BadRecord if it is gone, unreadable, over MAX_FILE_BYTES, or changed since.
+        """
 
 
 def open_folder(path: str) -> Folder:
@@ -101,16 +104,18 @@ class LocalFolder:
         except OSError as error:
             raise _bad_record(error) from error
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, digest: str | None = None) -> bytes:
         if ".." in PurePosixPath(key).parts or key.startswith("/") or "\0" in key:
             raise BadRecord("not a key of this source")
         try:
             with Path(self.uri, key).open("rb") as content:
                 if os.fstat(content.fileno()).st_size > MAX_FILE_BYTES:
                     raise BadRecord(TOO_LARGE)
-                return content.read()
+                data = content.read()
         except OSError as error:
             raise _bad_record(error) from error
+        check_unchanged(data, digest)
+        return data
 
 
 def _scan(path: Path) -> list[os.DirEntry[str]]:
@@ -178,32 +183,28 @@ class GsFolder:
         with explained(self.uri):
             delimiter = None if deep else "/"
             blobs = self._client().list_blobs(self.bucket, prefix=_prefix(self.prefix, key), delimiter=delimiter)
-            # Composite objects have no MD5, and a CRC-32C is too short to tell objects apart.
-            return [
-                _object(
-                    blob.name.removeprefix(base),
-                    blob.size,
-                    f"md5:{base64.b64decode(blob.md5_hash).hex()}" if blob.md5_hash else f"etag:{blob.etag}",
-                )
-                for blob in blobs
-            ]
+            return [_object(blob.name.removeprefix(base), blob.size, _gs_digest(blob)) for blob in blobs]
 
     def digest(self, file: File) -> str:
         return str(file.digest)
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, digest: str | None = None) -> bytes:
         with explained(f"{self.uri}/{key}"):
-            content = self._content(key)
+            content = self._content(key, digest)
         return _readable(content)
 
-    def _content(self, key: str) -> bytes | BadRecord:
+    def _content(self, key: str, digest: str | None) -> bytes | BadRecord:
         from google.api_core.exceptions import NotFound
 
         try:
             blob = self._client().bucket(self.bucket).get_blob(_prefix(self.prefix, "") + key)
             if blob is None:
                 return BadRecord("file is gone")
-            return BadRecord(TOO_LARGE) if blob.size > MAX_FILE_BYTES else bytes(blob.download_as_bytes())
+            if digest not in (None, _gs_digest(blob)):
+                return BadRecord(CHANGED)
+            # Of that generation: what has been overwritten meanwhile is gone, and no other content comes in its place.
+            content = self._client().bucket(self.bucket).blob(blob.name, generation=blob.generation)
+            return BadRecord(TOO_LARGE) if blob.size > MAX_FILE_BYTES else bytes(content.download_as_bytes())
         except NotFound:
             return BadRecord("file is gone")
 
@@ -235,17 +236,17 @@ class S3Folder:
         base = _prefix(self.prefix, "")
         with explained(self.uri):
             entries = [entry for page in self._pages(key, "" if deep else "/") for entry in page.get("Contents", ())]
-            return [_object(e["Key"].removeprefix(base), e["Size"], "etag:" + e["ETag"].strip('"')) for e in entries]
+            return [_object(entry["Key"].removeprefix(base), entry["Size"], _s3_digest(entry)) for entry in entries]
 
     def digest(self, file: File) -> str:
         return str(file.digest)
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, digest: str | None = None) -> bytes:
         with explained(f"{self.uri}/{key}"):
-            content = self._content(key)
+            content = self._content(key, digest)
         return _readable(content)
 
-    def _content(self, key: str) -> bytes | BadRecord:
+    def _content(self, key: str, digest: str | None) -> bytes | BadRecord:
         from botocore.exceptions import ClientError  # type: ignore[import-untyped]  # has no types
 
         try:
@@ -255,7 +256,18 @@ class S3Folder:
                 return BadRecord("file is gone")
             raise
         with response["Body"] as body:
+            if digest not in (None, _s3_digest(response)):
+                return BadRecord(CHANGED)
             return BadRecord(TOO_LARGE) if response["ContentLength"] > MAX_FILE_BYTES else bytes(body.read())
+
+
+def _gs_digest(blob: Any) -> str:
+    # Composite objects have no MD5, and a CRC-32C is too short to tell objects apart.
+    return f"md5:{base64.b64decode(blob.md5_hash).hex()}" if blob.md5_hash else f"etag:{blob.etag}"
+
+
+def _s3_digest(entry: Any) -> str:
+    return "etag:" + str(entry["ETag"]).strip('"')
 
 
 def _readable(content: bytes | BadRecord) -> bytes:

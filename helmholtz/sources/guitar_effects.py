@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Self
 
 from helmholtz.errors import SourceError
 from helmholtz.sources.audio_folder import EXTENSIONS
-from helmholtz.sources.base import Rejected, SourceRecord, check_unchanged, content_digest
+from helmholtz.sources.base import Rejected, SourceRecord, content_digest
 from helmholtz.sources.class_folders import (
     check_group,
     digested,
@@ -78,8 +78,7 @@ class GuitarEffects:
         from helmholtz.effects.rendering import render
 
         note, name = parse_key(key, self.classes)
-        data = self.folder.read(note)
-        check_unchanged(data, None if digest is None else dry_digest(digest))
+        data = self.folder.read(note, None if digest is None else dry_digest(digest))
         return render(_decoded(data), name, self.seed, content_digest(data))
 
     def _notes(self) -> Iterator[SourceRecord | Rejected]:

@@ -26,7 +26,7 @@ from typing import Literal, Self
 
 from helmholtz.errors import BadRecord, SourceError
 from helmholtz.sources.archive import ZipFolder
-from helmholtz.sources.base import Rejected, SourceRecord, check_unchanged
+from helmholtz.sources.base import Rejected, SourceRecord
 from helmholtz.sources.class_folders import digested, has_extension, parted, unusable, without_copies
 from helmholtz.sources.folders import File, Folder, open_folder
 from helmholtz.sources.rendered import CLASSES
@@ -115,9 +115,7 @@ class Idmt:
         name, _, rest = key.partition("/")
         for half, folder, place in self.halves:
             if half == name:
-                data = folder.read(f"{place}/{rest}")
-                check_unchanged(data, digest)
-                return data
+                return folder.read(f"{place}/{rest}", digest)
         raise BadRecord("not a key of this source")
 
     def _listed(self, name: str, folder: Folder, place: str) -> Iterator[SourceRecord | Rejected]:
