@@ -8,7 +8,6 @@ and `AWS_ENDPOINT_URL` point them at another server, such as an emulator or the 
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cloudpathlib import CloudPath
-    from cloudpathlib.client import Client
-
 
 _NO_PERMISSION = "no permission: grant this account read and write on the bucket"
 _EXPIRED = "credentials that are wrong or have expired: renew them (pods: their secret or service account)"
@@ -32,20 +29,25 @@ _FIXES = {
     "CloudPathNotExistsError": "no such object",
     "DataCorruption": _DAMAGED,
     "ConnectionError": _UNREACHABLE,
+    "ConnectTimeoutError": _UNREACHABLE,
     "DefaultCredentialsError": "no credentials: run `gcloud auth application-default login`, or give the pod a service account",
     "EndpointConnectionError": _UNREACHABLE,
     "ExpiredToken": _EXPIRED,
     "FlexibleChecksumError": _DAMAGED,
     "Forbidden": _NO_PERMISSION,
+    "InvalidOperation": _EXPIRED,  # of credentials that can't be renewed
     "InvalidAccessKeyId": _EXPIRED,
     "NoCredentialsError": "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the pod a role",
     "NoSuchBucket": "no such bucket",
     "NoSuchKey": "no such object",
     "NotFound": "no such bucket or object",
+    "ReadTimeoutError": _UNREACHABLE,
     "RefreshError": _EXPIRED,
+    "RequestTimeTooSkewed": "this machine's clock is wrong: set it",
     "RetryError": _UNREACHABLE,
     "SignatureDoesNotMatch": _EXPIRED,
     "Unauthorized": _EXPIRED,
+    "Unreachable": _UNREACHABLE,
 }
 
 
@@ -53,32 +55,15 @@ _CHECKSUM_FAILED = ("DataCorruption", "FlexibleChecksumError")
 READS = 3  # of an object whose checksum fails: bytes may be damaged on their way
 
 
-@functools.cache
-def _client(scheme: str, process: int) -> Client[Any]:  # noqa: ARG001  # part of the key: HTTP sessions don't survive a fork
-    if scheme == "gs":
-        from cloudpathlib import GSClient
-        from google.auth.credentials import AnonymousCredentials
-        from google.cloud import storage
-
-        if os.environ.get("STORAGE_EMULATOR_HOST"):
-            anonymous = storage.Client(project="local", credentials=AnonymousCredentials())
-            return GSClient(storage_client=anonymous)
-        return GSClient()
-    try:
-        from cloudpathlib import S3Client
-
-        return S3Client(endpoint_url=os.environ.get("AWS_ENDPOINT_URL"))
-    except ImportError as error:
-        raise StorageError("s3:// needs the extra: pip install 'helmholtz[s3]'") from error
-
-
 def cloud_path(uri: str) -> CloudPath:
     """The cloud path at `uri` (``gs://`` or ``s3://``)."""
     from cloudpathlib import CloudPath
 
+    from helmholtz.cloud_clients import client
+
     scheme = uri.split("://", 1)[0]
     with explained(uri):
-        return CloudPath(uri, client=_client(scheme, os.getpid()))  # type: ignore[abstract]  # its metaclass picks the class
+        return CloudPath(uri, client=client(scheme, os.getpid()))  # type: ignore[abstract]  # its metaclass picks the class
 
 
 def download(path: CloudPath, to: Path) -> None:

@@ -61,14 +61,14 @@ def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
     for name in ("ENDPOINT", "UI_ENDPOINT", "IAP_OAUTH2_CLIENT_ID", "APP_OAUTH2_CLIENT_ID", "APP_OAUTH2_CLIENT_SECRET"):
         monkeypatch.delenv(f"KF_PIPELINES_{name}", raising=False)
     monkeypatch.setattr("kfp.Client._LOCAL_KFP_CONTEXT", str(tmp_path / "no-context.json"))
-    from helmholtz import cloud
+    from helmholtz import cloud_clients
     from tests.kfp_server import serve
 
     with serve() as server:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)  # a store that has no bucket
-        cloud._client.cache_clear()
+        cloud_clients.client.cache_clear()
         yield server
-        cloud._client.cache_clear()
+        cloud_clients.client.cache_clear()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import http.client
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,8 +14,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-FAULTS = ("429", "500", "503", "reset", "reset in the body", "cut off", "flipped")
+FAULTS = ("429", "500", "503", "reset", "reset in the body", "cut off", "flipped", "dripping")
 IN_THE_BODY = ("reset in the body", "cut off", "flipped")
+DRIPS = 25  # pieces of an answer, with a pause before each
+EXPIRED = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
 OF_THE_HOP = ("transfer-encoding", "content-length", "connection", "date", "server")
 
 
@@ -60,6 +63,9 @@ class _Handler(BaseHTTPRequestHandler):
         if fault in ("429", "500", "503"):
             self._send(int(fault), {"Content-Type": "text/plain"}, b"not now")
             return
+        if fault == "expired":
+            self._send(401 if "/storage/v1/" in self.path else 400, {"Content-Type": "application/xml"}, EXPIRED)
+            return
         upstream = http.client.HTTPConnection(self.proxy.target, timeout=30)
         upstream.request(self.command, self.path, body, _passed(self.headers.items()))
         response = upstream.getresponse()
@@ -75,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(response.status, _passed(response.getheaders()), content[:half], length)
             self._reset() if fault == "reset in the body" else self._end()
             return
-        self._send(response.status, _passed(response.getheaders()), content, length)
+        self._send(response.status, _passed(response.getheaders()), content, length, dripping=fault == "dripping")
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = answer  # noqa: N815  # http.server's names
 
@@ -85,15 +91,20 @@ class _Handler(BaseHTTPRequestHandler):
             self.rfile.readline()
         self.rfile.readline()
 
-    def _send(self, status: int, headers: dict[str, str], content: bytes, length: int | None = None) -> None:
+    def _send(
+        self, status: int, headers: dict[str, str], content: bytes, length: int | None = None, *, dripping: bool = False
+    ) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content) if length is None else length))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(content)
-            self.wfile.flush()
+            piece = len(content) // DRIPS + 1 if dripping else len(content) or 1
+            for start in range(0, len(content), piece):
+                time.sleep(0.02 * dripping)
+                self.wfile.write(content[start : start + piece])
+                self.wfile.flush()
 
     def _reset(self) -> None:
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -127,7 +127,7 @@ def serve(objects: dict[str, bytes]) -> Iterator[ThreadingHTTPServer]:
 @contextlib.contextmanager
 def remote(scheme: str, objects: dict[str, bytes], monkeypatch: object) -> Iterator[ThreadingHTTPServer]:
     """`serve`, with the cloud libraries of `scheme` pointed at it."""
-    from helmholtz import cloud
+    from helmholtz import cloud_clients
 
     with serve(objects) as server:
         address = f"http://127.0.0.1:{server.server_port}"
@@ -141,8 +141,8 @@ def remote(scheme: str, objects: dict[str, bytes], monkeypatch: object) -> Itera
             "AWS_MAX_ATTEMPTS": "1",
         }.items():
             monkeypatch.setenv(name, value)  # type: ignore[attr-defined]
-        cloud._client.cache_clear()
+        cloud_clients.client.cache_clear()
         try:
             yield server
         finally:
-            cloud._client.cache_clear()
+            cloud_clients.client.cache_clear()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from helmholtz import cloud
+from helmholtz import cloud_clients
 from helmholtz.errors import StorageError
 from helmholtz.storage import open_store
 
@@ -31,9 +31,9 @@ def google() -> Iterator[str]:
     server.start()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
-        cloud._client.cache_clear()  # a client made before, by another module's tests, keeps to another address
+        cloud_clients.client.cache_clear()  # a client made before, by another module's tests, keeps to another address
         yield f"gs://{BUCKET}/runs"
-    cloud._client.cache_clear()
+    cloud_clients.client.cache_clear()
     server.stop()
 
 
@@ -51,9 +51,9 @@ def amazon() -> Iterator[str]:
         patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         boto3.client("s3").create_bucket(Bucket=BUCKET)
-        cloud._client.cache_clear()
+        cloud_clients.client.cache_clear()
         yield f"s3://{BUCKET}/runs"
-    cloud._client.cache_clear()
+    cloud_clients.client.cache_clear()
     server.stop()
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from helmholtz import cloud
+from helmholtz import cloud, cloud_clients
 from helmholtz.errors import StorageError
 from helmholtz.storage import Store, open_store
 from tests.fault_proxy import FAULTS, Proxy, before
@@ -22,11 +24,11 @@ def behind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     variable = "STORAGE_EMULATOR_HOST" if request.param == "google" else "AWS_ENDPOINT_URL"
     with before(os.environ[variable]) as proxy:
         monkeypatch.setenv(variable, proxy.url)
-        cloud._client.cache_clear()
+        cloud_clients.client.cache_clear()
         store = open_store(f"{uri}/faults")
         store.write_bytes("a", DATA)
         yield store, proxy
-    cloud._client.cache_clear()
+    cloud_clients.client.cache_clear()
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -43,6 +45,41 @@ def test_a_fault_costs_time_and_nothing_else(behind: tuple[Store, Proxy], fault:
     proxy.faults = []
     assert store.read_bytes("b") == DATA[::-1]
     store.remove("b")
+
+
+def test_a_token_that_expires_is_one_sentence_at_once(behind: tuple[Store, Proxy]) -> None:
+    store, proxy = behind
+    proxy.faults = ["expired"] * 20
+    start = time.monotonic()
+    for attempt in (lambda: store.read_bytes("a"), lambda: store.write_bytes("b", DATA), lambda: list(store.list(""))):
+        with pytest.raises(StorageError, match="have expired: renew them"):
+            attempt()
+    assert time.monotonic() - start < 5  # nothing is tried again
+    proxy.faults = []
+    assert store.read_bytes("a") == DATA
+
+
+@pytest.mark.parametrize("kind", ["closed", "silent"])
+@pytest.mark.parametrize("scheme", ["gs", "s3"])
+def test_an_address_where_no_store_is(scheme: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cloud_clients, "SILENCE_SECONDS", 0.5)  # google-cloud-storage by itself tries for two minutes
+    monkeypatch.setattr(cloud_clients, "READ_SECONDS", 0.2)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        if kind == "silent":
+            listening.listen(20)
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        for name in ("STORAGE_EMULATOR_HOST", "AWS_ENDPOINT_URL"):
+            monkeypatch.setenv(name, address)
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "test")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        cloud_clients.client.cache_clear()
+        start = time.monotonic()
+        with pytest.raises(StorageError, match="can't be reached: check"):
+            open_store(f"{scheme}://bucket/root").read_bytes("a")
+        assert time.monotonic() - start < 20
+    cloud_clients.client.cache_clear()
 
 
 def test_what_stays_damaged_is_named(behind: tuple[Store, Proxy]) -> None:
