@@ -212,7 +212,8 @@ def analyse(root: str, plan_id: str, run_id: str = "") -> dict[str, float]:
         open_codec(planned.experiment).identity,
     )
     finished = set(store.list("trials"))
-    lacking = [trial for trial in wanted if result_key(trial.id) not in finished]
+    unlisted = [trial for trial in wanted if result_key(trial.id) not in finished]
+    lacking = [trial for trial in unlisted if not store.exists(result_key(trial.id))]  # some stores' listings lag behind
     if lacking:
         raise TrainingError(lacking_sentence(store, run_id, plan_id, lacking, len(wanted)))
     return report.metrics()

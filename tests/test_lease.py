@@ -76,6 +76,17 @@ def test_a_run_whose_clock_is_wrong_keeps_it_as_long_as_it_lives(
     assert take(store, "two") == 2  # for now nothing comes any more
 
 
+def test_an_old_listing_lets_no_second_run_in(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two leases have been taken since: the store itself decides who creates the next one."""
+    put(store, 1, "one", released=True)
+    old, real = [*store.list("lease")], type(store).list
+    put(store, 2, "two")
+    answers = iter([old, old])
+    monkeypatch.setattr(type(store), "list", lambda self, prefix: iter(next(answers, [*real(self, prefix)])))
+    with pytest.raises(HeldError, match="two"):
+        take(store, "three")
+
+
 def test_a_sign_from_the_future_does_not_lock_a_root(store: Store, quick: None) -> None:
     put(store, 1, "one", beat=time.time() + 10 * 365 * 86_400)
     assert take(store, "two") == 2
