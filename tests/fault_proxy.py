@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 FAULTS = ("429", "500", "503", "reset", "reset in the body", "cut off", "flipped", "dripping")
 IN_THE_BODY = ("reset in the body", "cut off", "flipped")
 DRIPS = 25  # pieces of an answer, with a pause before each
-EXPIRED = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
+REFUSALS = {"expired": (400, "ExpiredToken"), "forbidden": (403, "AccessDenied")}  # S3's; Google's 401 and 403 have no words
 OF_THE_HOP = ("transfer-encoding", "content-length", "connection", "date", "server")
 
 
@@ -63,8 +63,11 @@ class _Handler(BaseHTTPRequestHandler):
         if fault in ("429", "500", "503"):
             self._send(int(fault), {"Content-Type": "text/plain"}, b"not now")
             return
-        if fault == "expired":
-            self._send(401 if "/storage/v1/" in self.path else 400, {"Content-Type": "application/xml"}, EXPIRED)
+        if fault in REFUSALS:
+            status, code = REFUSALS[fault]
+            answer = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+            google = "/storage/v1/" in self.path and fault == "expired"
+            self._send(401 if google else status, {"Content-Type": "application/xml"}, answer)
             return
         upstream = http.client.HTTPConnection(self.proxy.target, timeout=30)
         upstream.request(self.command, self.path, body, _passed(self.headers.items()))

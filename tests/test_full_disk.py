@@ -1,4 +1,4 @@
-"""A disk that is full ends each stage in a sentence, and loses nothing; with room again it goes on to the same end."""
+"""A disk that is full, or read-only, ends each stage in a sentence, and loses nothing; mended it goes on to the same end."""
 
 from __future__ import annotations
 
@@ -27,6 +27,11 @@ def small(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("no file system can be mounted here")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
+
+
+def remount(folder: Path, how: str) -> None:
+    """Makes the file system read-only (``ro``) or writable again (``rw``)."""
+    subprocess.run(["mount", "-o", f"remount,{how}", str(folder)], check=True)
 
 
 def fill(folder: Path, free: int) -> Path:
@@ -65,6 +70,10 @@ def test_full_in_every_stage(small: Path, tmp_path: Path) -> None:
             filler.unlink()
             if (small / "root" / "experiment.json").exists():
                 assert verify(open_store(root)).problems == (), f"{stage} with {free} bytes free"
+        remount(small, "ro")
+        with pytest.raises(HelmholtzError, match=r"Read-only file system"):
+            does()
+        remount(small, "rw")
         does()
     calm = str(tmp_path / "calm")
     plan = stages.plan(calm, run)

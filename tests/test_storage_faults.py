@@ -47,12 +47,13 @@ def test_a_fault_costs_time_and_nothing_else(behind: tuple[Store, Proxy], fault:
     store.remove("b")
 
 
-def test_a_token_that_expires_is_one_sentence_at_once(behind: tuple[Store, Proxy]) -> None:
+@pytest.mark.parametrize(("fault", "said"), [("expired", "have expired: renew them"), ("forbidden", "no permission: grant")])
+def test_a_refusal_within_a_run_is_one_sentence_at_once(behind: tuple[Store, Proxy], fault: str, said: str) -> None:
     store, proxy = behind
-    proxy.faults = ["expired"] * 20
+    proxy.faults = [fault] * 20
     start = time.monotonic()
     for attempt in (lambda: store.read_bytes("a"), lambda: store.write_bytes("b", DATA), lambda: list(store.list(""))):
-        with pytest.raises(StorageError, match="have expired: renew them"):
+        with pytest.raises(StorageError, match=said):
             attempt()
     assert time.monotonic() - start < 5  # nothing is tried again
     proxy.faults = []
