@@ -19,7 +19,7 @@ from helmholtz.shard_compressor import ShardCompressor, ShardTask
 from helmholtz.storage import open_store
 
 LEVELS: tuple[Level, ...] = (100, 75, 50, 25, 20, 15, 10, 5, 1)
-RECORDS = 4_000
+RECORDS = 30_000
 
 
 def pictures(folder: Path) -> None:

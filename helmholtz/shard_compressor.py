@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from helmholtz.codecs import open_codec
-from helmholtz.codecs.base import Codec, Prepared
+from helmholtz.codecs.base import Encoded, Prepared
 from helmholtz.control import prepare
 from helmholtz.dataset import DatasetIndex, ListedRecord, read_records
 from helmholtz.errors import BadRecord
@@ -73,26 +73,57 @@ class ShardCompressor:
         """Writes the task's shard at each of its levels."""
         records = read_records(self._store, self._index, task.name)
         with self._store.scratch() as scratch, contextlib.ExitStack() as stack:
-            outputs = [_Output(level, task.name, self._index, stack, scratch) for level in task.levels]
+            used = _Used([0] * len(self._index.classes))
+            outputs = [_Output(level, stack.enter_context(_writer(scratch, level, task.name))) for level in task.levels]
             for record in records:
-                self._encode(record, outputs)
+                self._encode(record, used, outputs)
             stack.close()
             versions = self._codec.versions() | image()
             for output in outputs:
                 folder = level_folder(self._index.fingerprint, self._codec.identity, output.level)
-                part = output.part(versions)
-                self._store.upload(output.path, f"{folder}/{part.shard.name}")
+                part = output.part(used, versions)
+                self._store.upload(output.writer.path, f"{folder}/{part.shard.name}")
                 self._store.write_bytes(part_key(folder, task.name), part.model_dump_json().encode())
 
-    def _encode(self, record: ListedRecord, outputs: list[_Output]) -> None:
+    def _encode(self, record: ListedRecord, used: _Used, outputs: list[_Output]) -> None:
         try:
             prepared = prepare(self._codec, self._source.load(record.key, record.digest), record.key, self._noise)
         except BadRecord as error:
-            for output in outputs:
-                output.rejected.append(RejectedEntry(key=record.key, reason=error.reason))
+            used.rejected.append(RejectedEntry(key=record.key, reason=error.reason))
             return
         for output in outputs:
-            output.add(record, prepared, self._codec)
+            output.add(record, self._codec.encode(prepared, output.level))
+        used.add(record, prepared)
+
+
+def _writer(scratch: Path, level: Level, name: str) -> ShardWriter:
+    folder = scratch / str(level)
+    folder.mkdir()
+    return ShardWriter(folder / f"{name}.tfrecord")
+
+
+@dataclass
+class _Used:
+    """The records of a shard, which are the same at all levels."""
+
+    per_class: list[int]
+    samples: int = 0
+    source_bytes: int = 0
+    rejected: list[RejectedEntry] = field(default_factory=list)
+    source_levels: Counter[int | None] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
+
+    def add(self, record: ListedRecord, prepared: Prepared) -> None:
+        """Counts one record."""
+        self.per_class[record.label] += 1
+        self.samples += prepared.count
+        self.source_bytes += record.nbytes
+        self.source_levels[prepared.source_level] += 1
+        self.notes.update(prepared.notes)
+
+    def compressed_before(self, level: Level) -> int:
+        """How many records had been compressed at `level` or a lower one; of ``none``, 0."""
+        return sum(n for source, n in self.source_levels.items() if level != NONE and source is not None and level >= source)
 
 
 @dataclass
@@ -100,61 +131,35 @@ class _Output:
     """One shard at one level, being written."""
 
     level: Level
-    name: str
-    index: DatasetIndex
-    stack: contextlib.ExitStack
-    scratch: Path
-    per_class: list[int] = field(init=False)
+    writer: ShardWriter
     payload_bytes: int = 0
     coded_bits: int = 0
-    samples: int = 0
-    source_bytes: int = 0
-    double_compressed: int = 0
     bitrates: float = 0.0
-    rejected: list[RejectedEntry] = field(default_factory=list)
-    source_levels: Counter[str] = field(default_factory=Counter)
     coded_rates: Counter[str] = field(default_factory=Counter)
-    notes: Counter[str] = field(default_factory=Counter)
 
-    def __post_init__(self) -> None:
-        folder = self.scratch / str(self.level)
-        folder.mkdir()
-        self.path = folder / f"{self.name}.tfrecord"
-        self.writer = self.stack.enter_context(ShardWriter(self.path))
-        self.per_class = [0] * len(self.index.classes)
-
-    def add(self, record: ListedRecord, prepared: Prepared, codec: Codec) -> None:
-        """Encodes the record and counts it."""
-        payload = codec.encode(prepared, self.level)
+    def add(self, record: ListedRecord, payload: Encoded) -> None:
+        """Writes one record, and counts it."""
         self.writer.add(record.key, record.label, payload.data)
-        self.per_class[record.label] += 1
         self.payload_bytes += len(payload.data)
         self.coded_bits += payload.coded_bits
         if payload.bitrate is not None:
             self.bitrates += payload.bitrate
             self.coded_rates[str(payload.coded_rate)] += 1
-        self.samples += prepared.count
-        self.source_bytes += record.nbytes
-        source_level = prepared.source_level
-        self.source_levels[NONE if source_level is None else str(source_level)] += 1
-        if self.level != NONE and source_level is not None and self.level >= source_level:
-            self.double_compressed += 1
-        self.notes.update(prepared.notes)
 
-    def part(self, versions: dict[str, str]) -> ShardPart:
+    def part(self, used: _Used, versions: dict[str, str]) -> ShardPart:
         """The totals, once the file is closed."""
         return ShardPart(
             shard=self.writer.entry(),
-            per_class=tuple(self.per_class),
+            per_class=tuple(used.per_class),
             payload_bytes=self.payload_bytes,
             coded_bits=self.coded_bits,
-            samples=self.samples,
-            source_bytes=self.source_bytes,
-            rejected=tuple(self.rejected),
-            double_compressed=self.double_compressed,
-            source_levels=dict(self.source_levels),
+            samples=used.samples,
+            source_bytes=used.source_bytes,
+            rejected=tuple(used.rejected),
+            double_compressed=used.compressed_before(self.level),
+            source_levels={NONE if source is None else str(source): n for source, n in used.source_levels.items()},
             bitrates=self.bitrates,
             coded_rates=dict(self.coded_rates),
-            notes=dict(self.notes),
+            notes=dict(used.notes),
             versions=versions,
         )

@@ -6,6 +6,7 @@ UTF-8). The framing is TFRecord's: little-endian length, masked CRC-32C of the l
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import struct
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ from helmholtz.manifest import ShardEntry
 if TYPE_CHECKING:
     from helmholtz.storage import Store
 
+_LENGTH, _CRC = struct.Struct("<Q"), struct.Struct("<I")
+_TOGETHER = 1 << 14  # bytes
 MAX_RECORD_BYTES = 1 << 30  # a longer record is taken for corruption, not allocated
 
 
@@ -29,31 +32,46 @@ class ShardWriter:
     """Writes one shard to a local file. Use as a context manager, then ask for `entry`."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: IO[bytes] = path.open("wb", buffering=1 << 20)
+        self.path = path
+        self._file: IO[bytes] = path.open("wb", buffering=0)
         self._sha256 = hashlib.sha256()
         self._records = 0
         self._nbytes = 0
+        self._pending: list[bytes] = []  # written together: small records would cost as much to write as to make
+        self._pending_bytes = 0
 
     def add(self, key: str, label: int, payload: bytes) -> None:
         """Appends one record."""
         data = encode_example(key, label, payload)
-        length = struct.pack("<Q", len(data))
-        frame = b"".join((length, _masked_crc(length), data, _masked_crc(data)))
-        self._file.write(frame)
-        self._sha256.update(frame)
+        self._pending += (_length(len(data)), data, _masked_crc(data))
+        self._pending_bytes += len(data)
         self._records += 1
-        self._nbytes += len(frame)
+        if self._pending_bytes >= _TOGETHER:
+            self._write()
+
+    def _write(self) -> None:
+        frames = b"".join(self._pending)
+        view = memoryview(frames)
+        while view:  # a raw file may take less
+            view = view[self._file.write(view) :]
+        self._sha256.update(frames)
+        self._nbytes += len(frames)
+        self._pending.clear()
+        self._pending_bytes = 0
 
     def entry(self) -> ShardEntry:
-        """What was written."""
-        return ShardEntry(name=self._path.name, records=self._records, nbytes=self._nbytes, sha256=self._sha256.hexdigest())
+        """What was written, once the file is closed."""
+        return ShardEntry(name=self.path.name, records=self._records, nbytes=self._nbytes, sha256=self._sha256.hexdigest())
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._file.close()
+        try:
+            if error is None:
+                self._write()
+        finally:
+            self._file.close()
 
 
 def read_shard(path: Path) -> Iterator[tuple[str, int, bytes]]:
@@ -109,6 +127,12 @@ def damaged(where: str, what: str) -> ShardError:
     return ShardError(f"{where}: {what}; delete this level's manifest.json and run again to rewrite it")
 
 
+@functools.lru_cache(maxsize=1 << 16)
+def _length(nbytes: int) -> bytes:
+    length = _LENGTH.pack(nbytes)
+    return length + _masked_crc(length)
+
+
 def _masked_crc(data: bytes) -> bytes:
     crc = google_crc32c.value(data)
-    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+    return _CRC.pack(((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)

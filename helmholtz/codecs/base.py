@@ -7,7 +7,7 @@ record aside is found there, so that a record is either in all levels of a set o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 from helmholtz.levels import Level
 from helmholtz.sources.base import Raw
@@ -31,8 +31,7 @@ class Prepared:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
+class Encoded(NamedTuple):
     """A payload: a whole media file, and how many of its bits are entropy-coded content (no headers, no tables)."""
 
     data: bytes
