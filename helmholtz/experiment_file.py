@@ -140,10 +140,15 @@ def _tree(text: str, where: str) -> dict[str, Any]:
     try:
         tree = _parse(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ExperimentError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from error
+        raise ExperimentError(f"{where}: not valid YAML: {_said(error)}") from error
     if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):
         raise ExperimentError(f"{where}: an experiment is a YAML mapping of keys to values, such as 'codec: jpeg'")
     return tree
+
+
+def _said(error: Exception) -> str:
+    """PyYAML's words on one line, without its name for a text that is no file."""
+    return " ".join(str(error).replace('in "<unicode string>", ', "at ").split())
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:
@@ -154,7 +159,7 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     try:
         value = _parse(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ExperimentError(f"--set {override}: the value is not valid YAML: {' '.join(str(error).split())}") from error
+        raise ExperimentError(f"--set {override}: the value is not valid YAML: {_said(error)}") from error
     for part in parts[:-1]:
         tree = tree.setdefault(part, {})
         if not isinstance(tree, dict):
@@ -187,6 +192,8 @@ def _explain(where: str, detail: Mapping[str, Any], overrides: Sequence[str]) ->
         message = f"give at least {detail['ctx']['min_length']} values"
     elif detail["type"] == "string_pattern_mismatch":
         message = f"must match {detail['ctx']['pattern']}"
+    elif detail["type"] == "tuple_type":
+        message = "give a list, for instance [none, 50] in its brackets"
     elif key == "analysis.margin" and detail["type"] == "less_than":
         message += "; it is a fraction of 1: 0.05 is 5 points"
     got = "" if isinstance(detail["input"], (dict, list)) else f" (got {detail['input']!r})"

@@ -182,6 +182,6 @@ def _sentence(store: Store, number: int, lease: Lease) -> str:
     age = max(0, round(time.time() - lease.beat))
     return (
         f"{store.uri}: another run ({lease.run}) is at work here, last heard of {age} s ago; wait until it has ended, or give "
-        f"this one a root of its own. Was it killed? Then the root is free {PATIENCE / 60:.0f} minutes after its last sign of "
-        f"life, or when you delete {_key(number)} there"
+        f"this one a root of its own. Was it killed on another machine? Then the root is free {PATIENCE / 60:.0f} minutes "
+        f"after its last sign of life, or when you delete {_key(number)} there"
     )

@@ -121,10 +121,12 @@ class Sweep:
         luck = self.luck(answers)
         below, above = self.reaches(self.confidence, n, sd, luck)
         verdict = "non-inferior" if mean - below > -self.margin else "inferior" if mean + above < -self.margin else "undecided"
+        finds = self.detected(n, sd, luck)
         needed = next((k for k in range(2, 101) if self.detected(k, sd, luck) <= self.margin), None)
         return found | {
-            "lower_bound": mean - below, "low": max(alone["low"], -1), "high": min(alone["high"], 1), "test_set_sd": luck[0],
-            "detectable": self.detected(n, sd, luck), "seeds_needed": needed, "verdict": verdict,
+            "lower_bound": max(mean - below, -1), "low": max(alone["low"], -1), "high": min(alone["high"], 1),
+            "test_set_sd": luck[0],
+            "detectable": finds if finds <= 1 else None, "seeds_needed": needed, "verdict": verdict,
         } | dict(zip(TAILS, luck[1:], strict=True))  # fmt: skip
 
     def reaches(self, confidence: float, n: int, sd: float, luck: tuple[float, float, float] | None) -> list[float]:
@@ -159,9 +161,11 @@ class Sweep:
             least = math.log(1e-13)  # the logarithm of the tail, at which the bound just reaches the margin
             tail = math.exp(optimize.brentq(excess, least, -0.6932, xtol=1e-12)) if excess(least) > 0 else 0.0
             p_values.append(tail if room > 0 else 1 - tail)
-        finding = "none found" if one["detectable"] <= self.margin else "blind"
+        finding = "none found" if (one["detectable"] or 1) <= self.margin else "blind"
         if mean + above < 0:
             finding = "loss"
+        if mean - below > -self.margin:
+            finding = "no loss"
         if mean + above < -self.margin or mean - below > self.margin:
             finding = "different"
         if max(below - mean, mean + above) < self.margin:

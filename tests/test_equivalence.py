@@ -57,7 +57,8 @@ def test_wrongly_calls_a_difference_of_the_margin_equivalent_no_more_often_than_
         ([-0.031, -0.03, -0.029], "different"),
         ([0.031, 0.03, 0.029], "different"),
         ([-0.012, -0.009, -0.0105], "loss"),
-        ([0.011, 0.0085, 0.0095], "none found"),
+        ([0.011, 0.0085, 0.0095], "no loss"),
+        ([-0.0085, -0.005, -0.0015], "none found"),
         ([0.05, -0.05, 0.01], "blind"),
         ([-0.02, 0.0, -0.001], "blind"),  # lower on average, but a loss is not shown
         ([], "untestable"),

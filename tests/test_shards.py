@@ -26,9 +26,8 @@ def test_round_trip(tmp_path: Path, records: list[tuple[str, int, bytes]]) -> No
     assert list(read_shard(write(tmp_path / "s", records))) == records
 
 
-SIZES = st.one_of(
-    st.integers(0, 300), st.sampled_from([16_383, 16_384, 2_097_000, 2_097_152])
-)  # where a length takes more bytes
+# Where a length takes another byte.
+SIZES = st.one_of(st.integers(0, 300), st.sampled_from([16_383, 16_384, 2_097_000, 2_097_152]))
 
 
 @settings(max_examples=200, deadline=None)

@@ -14,7 +14,7 @@ from helmholtz.analysis.claim import Claim
 from helmholtz.analysis.claims_about_size import larger_needs_more_epochs, smaller_is_enough
 from helmholtz.analysis.estimate import Estimate, estimate
 from helmholtz.analysis.models import ModelComparison
-from helmholtz.analysis.noninferiority import Walk
+from helmholtz.analysis.noninferiority import Walk, to_decide
 from helmholtz.analysis.recommendation import Outcome, Recommendation
 from helmholtz.analysis.smallest_architecture import SmallestArchitecture
 from helmholtz.analysis.table import Row, Run
@@ -23,7 +23,7 @@ from helmholtz.analysis.wording import level_name, original, points
 from helmholtz.levels import NONE, Level
 
 NO_SUPPORT = 10.0  # AICc difference from which on a model has "essentially no support" (Burnham, Anderson 2004)
-R2 = "R2 of the curve, fitted to each seed's compressed levels"
+R2 = "R² of the curve, fitted to each seed's compressed levels"
 SHAPES = {
     "paper": "the paper's curve",
     "constant": "a constant",
@@ -38,7 +38,7 @@ HOPELESS: dict[Outcome, tuple[str, str]] = {
     "no-levels": ("The experiment has no compressed level.", "Add levels to the experiment."),
     "chance": (
         "Without compression nothing is shown to be learned, so there is nothing to lose.",
-        "Train for longer (training.epochs), or check the labels.",
+        "First have something learned: more seeds, longer training (training.epochs), or other labels.",
     ),
 }
 
@@ -142,9 +142,9 @@ def _does_not_hurt(run: Run, walk: Walk) -> Claim:
     if first.verdict == "inferior":
         said = f"{name} loses more than {margin}; whether a weaker compression is harmless was not tested."
         return claim.judged("not shown", said, "Add less compressed levels.")
-    seeds = f"about {first.seeds_needed} seeds" if first.seeds_needed else "a larger test set"
+    needed = to_decide(first, run.experiment.analysis.margin)
     return claim.judged(
-        "not shown", f"{name} is neither shown to lose less than {margin} nor more.", f"Use {seeds}, in a new run."
+        "not shown", f"{name} is neither shown to lose less than {margin} nor more.", f"Use {needed}, in a new run."
     )
 
 

@@ -14,7 +14,7 @@ from helmholtz.analysis.estimate import Documented, Luck, reaches
 from helmholtz.analysis.noninferiority import Comparison
 from helmholtz.levels import Level
 
-Finding = Literal["equivalent", "different", "loss", "none found", "blind", "untestable"]
+Finding = Literal["equivalent", "no loss", "different", "loss", "none found", "blind", "untestable"]
 
 
 class Equivalence(Documented):
@@ -25,10 +25,10 @@ class Equivalence(Documented):
     p_value: float | None
     """Of the two one-sided tests together (the larger of the two), 0..1; null where the comparison is untestable."""
     finding: Finding
-    """equivalent: shown to differ by less than the margin, either way; different: shown to differ by more; loss: shown to lose,
-    but neither less nor more than the margin; none found: no loss is shown, though one of the margin would have been with
-    probability 0.8 or more; blind: no loss is shown, but one of the margin could well have been missed; untestable: no spread
-    can be estimated, or trials diverged."""
+    """equivalent: shown to differ by less than the margin, either way; no loss: shown to lose less than the margin, though a
+    gain as large may be; different: shown to differ by more; loss: shown to lose, but neither less nor more than the margin;
+    none found: no loss is shown, though one of the margin would have been with probability 0.8 or more; blind: no loss is
+    shown, but one of the margin could well have been missed; untestable: no spread can be estimated, or trials diverged."""
 
 
 def equivalence(comparison: Comparison, margin: float) -> Equivalence:
@@ -44,6 +44,8 @@ def equivalence(comparison: Comparison, margin: float) -> Equivalence:
         finding = "equivalent"
     elif high < -margin or margin < low:
         finding = "different"
+    elif -margin < low:
+        finding = "no loss"
     elif high < 0:
         finding = "loss"
     elif comparison.detectable is not None and comparison.detectable <= margin:

@@ -83,7 +83,7 @@ def _noise_and_content(run: Run, level: Level, bits: Mapping[Level, float]) -> t
 
 def _sentence(run: Run, walk: Walk, stick: BrokenStick, by_stick: Level | None, bits: Mapping[Level, float]) -> str:
     if by_stick is None:
-        why = "nothing is learned at none" if walk.above_chance is False else stick.reason
+        why = "nothing is shown to be learned at none" if walk.above_chance is False else stick.reason
         return f"The broken stick gives no second estimate: {why}."
     drop = f"the broken stick sees accuracy begin to fall {_where(run, stick)}"
     plateau = f"so that {level_label(run, by_stick)} is the last level on the plateau"

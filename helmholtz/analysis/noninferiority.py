@@ -61,8 +61,8 @@ class Comparison(Documented):
     """Likewise its upper tail."""
     detectable: float | None
     """Smallest true loss that as many seeds and test records with this spread tell from no loss with probability 0.8, by a
-    one-sided test at the bound's confidence. Likewise, a level is likely to pass only if its true loss is smaller than the
-    margin minus this."""
+    one-sided test at the bound's confidence; null if none would be, not even of all accuracy. Likewise, a level is likely to
+    pass only if its true loss is smaller than the margin minus this."""
     seeds_needed: int | None
     """Seeds that bring `detectable` down to the margin, if the spread stays as it is; null if more than 100, or if no number
     would, for want of test records."""
@@ -125,16 +125,17 @@ def compare(
     error = sd / math.sqrt(n)
     bound_below, bound_above = reaches(error, n, deciding, luck)
     below, above = reaches(error, n, (1 + confidence) / 2, luck)
+    finds = detectable(n, sd, deciding, luck)
     verdict: Verdict = "undecided"
     if mean - bound_below > -margin:
         verdict = "non-inferior"
     elif mean + bound_above < -margin:
         verdict = "inferior"
     return Comparison(
-        level=level, pairs=n, dropped=dropped, difference=mean, sd=sd, lower_bound=mean - bound_below,
+        level=level, pairs=n, dropped=dropped, difference=mean, sd=sd, lower_bound=max(-1.0, mean - bound_below),
         bound_confidence=deciding, low=max(-1.0, mean - below), high=min(1.0, mean + above),
         test_set_sd=math.sqrt(luck.variance) if luck else None, test_set_below=luck.below if luck else None,
-        test_set_above=luck.above if luck else None, detectable=detectable(n, sd, deciding, luck),
+        test_set_above=luck.above if luck else None, detectable=finds if finds <= 1 else None,
         seeds_needed=seeds_needed(sd, margin, deciding, luck), verdict=verdict, reason="",
     )  # fmt: skip
 
@@ -220,6 +221,19 @@ def seeds_needed(sd: float, margin: float, confidence: float, luck: Luck | None 
     counts = range(2, MOST_SEEDS + 1)
     at = bisect.bisect_left(counts, True, key=lambda n: detectable(n, sd, confidence, luck) <= margin)
     return counts[at] if at < len(counts) else None
+
+
+def to_decide(comparison: Comparison, margin: float) -> str:
+    """What would tell a loss of the margin from none, if the spread stays as it is: seeds, test records, or both."""
+    if comparison.seeds_needed:
+        needed = comparison.seeds_needed
+        # If these should have sufficed, luck was against it.
+        return f"about {needed} seeds" if needed > comparison.pairs else f"more than {comparison.pairs} seeds"
+    alone = seeds_needed(comparison.sd or 0.0, margin, comparison.bound_confidence)
+    seeds = f"about {alone} seeds" if alone else f"more than {MOST_SEEDS} seeds"
+    if comparison.luck is None:
+        return seeds
+    return "a larger test set" if alone and alone <= comparison.pairs else f"a larger test set and {seeds}"
 
 
 @functools.cache

@@ -9,8 +9,8 @@ from itertools import takewhile
 from typing import Literal
 
 from helmholtz.analysis.caveats import accuracies_at_none, caveats
-from helmholtz.analysis.estimate import Documented, Estimate, estimate
-from helmholtz.analysis.noninferiority import Comparison, Walk
+from helmholtz.analysis.estimate import Documented, Estimate, estimate, spread, spread_is_known
+from helmholtz.analysis.noninferiority import Comparison, Walk, seeds_needed, to_decide
 from helmholtz.analysis.refine import bracket
 from helmholtz.analysis.smallest_architecture import SmallestArchitecture
 from helmholtz.analysis.table import Row, Run, leading_architecture
@@ -101,7 +101,7 @@ def _sentence(
         return (
             f"Nothing can be concluded: without compression architecture {walk.architecture} is right in {mean:.1%} of the "
             f"test records, which is not shown to be above chance ({walk.chance:.1%}, the most frequent class); "
-            f"{_to_learn_more(table, walk)} or check the labels."
+            f"{_to_learn_more(run, table, walk)}."
         )
     if outcome in ("level", "all-pass"):
         return _passing(outcome, run, walk, epochs, smallest)
@@ -116,19 +116,23 @@ def _sentence(
             f"Keep the data {keep}: even {name}, the least compressed level tested, loses more than {margin} "
             f"of accuracy ({evidence(first, walk, run)}); {higher}decide, before a new run, on a larger margin."
         )
-    needed = "a larger test set"
-    if first.seeds_needed:
-        enough = first.seeds_needed > first.pairs  # if not, this spread should have sufficed, and luck was against it
-        needed = f"about {first.seeds_needed} seeds in a new run" if enough else f"more than {first.pairs} seeds in a new run"
+    needed = to_decide(first, run.experiment.analysis.margin)
     return (
         f"No level can be recommended yet: {name}, the least compressed level tested, is neither shown to lose less than "
-        f"{margin} nor to lose more ({evidence(first, walk, run)}); use {needed}."
+        f"{margin} nor to lose more ({evidence(first, walk, run)}); use {needed} in a new run."
     )
 
 
-def _to_learn_more(table: Sequence[Row], walk: Walk) -> str:
+def _to_learn_more(run: Run, table: Sequence[Row], walk: Walk) -> str:
+    accuracies = accuracies_at_none(table, walk)
+    over, sd = statistics.fmean(accuracies) - walk.chance, spread(accuracies)
+    if over > 0 and sd is not None and spread_is_known(len(accuracies), sd):
+        needed = seeds_needed(sd, over, run.experiment.analysis.confidence)
+        if needed and needed > len(accuracies):
+            return f"with this spread, about {needed} seeds would show it"
     rising = [row for row in table if (row.architecture, row.level) == (walk.architecture, NONE) and row.converged is False]
-    return "train for longer" if rising else "training had converged, so use more test records, another learning rate,"
+    longer = "train for longer" if rising else "training had converged, so use more test records, another learning rate,"
+    return f"{longer} or check the labels"
 
 
 def _passing(outcome: Outcome, run: Run, walk: Walk, epochs: Estimate | None, smallest: SmallestArchitecture) -> str:
@@ -252,7 +256,7 @@ def _why_stopped(stop: Comparison, walk: Walk, run: Run) -> str:
         return stop.reason
     if stop.verdict == "inferior":
         return f"it loses more than the margin ({evidence(stop, walk, run)})"
-    more = f"; about {stop.seeds_needed} seeds would tell such a loss from none" if stop.seeds_needed else ""
+    more = f"; {to_decide(stop, run.experiment.analysis.margin)} would tell a loss of the margin from none"
     sees = "" if stop.detectable is None else f", which can tell a loss of {points(stop.detectable)} or more from none"
     return f"it is not shown to lose less than the margin ({evidence(stop, walk, run)}{sees}){more}"
 

@@ -49,7 +49,7 @@ class _Commands(click.Group):
             click.echo(f"error: {error}", err=True)
             ctx.exit(2 if isinstance(error, ExperimentError) else 1)
         except KeyboardInterrupt:
-            said = "stopped; the same command goes on: what is finished is kept, a trial under way goes on from its checkpoint"
+            said = "stopped; the same command goes on: what is finished is kept, and so is what a long trial has trained so far"
             click.echo(said, err=True)
             ctx.exit(130)
 

@@ -159,7 +159,8 @@ def _conclude(store: Store, after: Progress, reused: tuple[int, int], seconds: f
         f"{after.shards_total} shards ({shards} kept from before)."
     )
     if aside:
-        click.echo(f"{aside} records could not be used and were set aside; the report lists them, with reasons.")
+        were = "1 record could not be used and was" if aside == 1 else f"{aside} records could not be used and were"
+        click.echo(f"{were} set aside; the report lists the reasons.")
     click.echo(f"\n{sentence}\n")
     click.echo(f"Report:      {places['report']}\nTable:       {places['table']}")
     click.echo(f"TensorBoard: tensorboard --logdir {places['tensorboard']}")

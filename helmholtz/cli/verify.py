@@ -45,7 +45,8 @@ def command(context: click.Context, root: str, as_json: bool) -> None:
         checked = ", ".join(f"{count:,} {what if count != 1 else what[:-1]}" for what, count in done.checked.items())
         click.echo(f"{done.uri}: checked {checked}.")
         if done.missing:
-            click.echo(f"{done.missing} of {done.trials} trials have no result yet: run again to go on.")
+            planned = f"{done.missing} of the {done.trials} trials planned in this root"
+            click.echo(f"{planned} have no result: run their experiment to go on.")
         _list("not of a run, and left alone", done.foreign)
         _list("of a run under way, or one that was stopped", done.unfinished)
         for problem in done.problems:

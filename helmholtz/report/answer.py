@@ -72,7 +72,7 @@ def _risked(report: Report) -> list[str]:
     walk = next(walk for walk in report.walks if walk.architecture == answer.architecture)
     found = next(c for c in walk.comparisons if c.level == answer.level)
     said = []
-    if found.difference is not None and found.low is not None and found.high is not None:
+    if found.difference is not None and found.low is not None and found.high is not None and found.lower_bound is not None:
         span = f"{confidence} interval {signed(found.low)} to {signed(found.high)}"
         shared = (
             f" (more than the {confidence} of the answer as a whole, for the levels that refinement added share its error)"
@@ -80,8 +80,8 @@ def _risked(report: Report) -> list[str]:
             else ""
         )
         said.append(
-            f"Accuracy changes by {signed(found.difference)} points ({span}). A loss of {margin} or more is ruled out at "
-            f"{100 * found.bound_confidence:.4g}% confidence{shared}; a smaller one is not."
+            f"Accuracy changes by {signed(found.difference)} points ({span}){_of(report)}. A loss of {margin}, the margin, or "
+            f"more is ruled out at {100 * found.bound_confidence:.4g}% confidence{shared}{_at_most(found.lower_bound)}."
         )
     whole = report.smallest.whole_difference
     if whole and whole.mean is not None:
@@ -90,6 +90,18 @@ def _risked(report: Report) -> list[str]:
             f"compression by {signed(whole.mean)} points{_signed_span(whole)}; the two tolerated losses may add up."
         )
     return said
+
+
+def _of(report: Report) -> str:
+    """What the accuracies themselves are, at none and at the level."""
+    mine = [cell for cell in report.cells if cell.architecture == report.recommendation.architecture]
+    means = {cell.level: cell.test_accuracy.mean for cell in mine}
+    none, level = means.get(NONE), means.get(report.recommendation.level or NONE)
+    return "" if none is None or level is None else f", from {none:.1%} right to {level:.1%}"
+
+
+def _at_most(bound: float) -> str:
+    return f", and so is any above {points(-bound)}" if bound < 0 else ", and so is any at all"
 
 
 def _sure(report: Report) -> list[str]:
@@ -113,10 +125,21 @@ def _second(report: Report) -> str:
     if found.agree is None:
         return found.sentence
     if found.agree:
-        return "A second way to find the level, a plateau with a drop fitted to all trials, names the same."
+        return f"A second way to find the level, a plateau with a drop fitted to all trials, names the same{_drop(report)}."
     return (
         f"A second way to find the level, a plateau with a drop fitted to all trials, names {label}; the report says why, "
         "under N_approx, found twice."
+    )
+
+
+def _drop(report: Report) -> str:
+    """How sure that way is of where the drop begins."""
+    stick = next(stick for stick in report.sticks if stick.architecture == report.recommendation.architecture)
+    if stick.low is None or stick.high is None:
+        return ""
+    confidence = f"{100 * report.experiment['analysis']['confidence']:.4g}%"
+    return (
+        f"; it sees the drop begin somewhere in {stick.low:.2f} to {stick.high:.2f} bits a {report.codec.sample} ({confidence})"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,7 +63,8 @@ def _paint(figure: Figure, run: Run, shown: Shown[np.ndarray]) -> None:
         text = figure.add_subplot(grid[row, 0])
         text.axis("off")
         label, facts = level_facts(run, level)
-        text.text(0, 0.56, label, weight="bold", va="bottom", transform=text.transAxes)
+        # Wrapped: the first picture would cover the end of a long one.
+        text.text(0, 0.56, textwrap.fill(label, 13), weight="bold", va="bottom", linespacing=1.0, transform=text.transAxes)
         text.text(0, 0.52, facts, va="top", fontsize=8, transform=text.transAxes)
         for column, (name, image) in enumerate(zip(shown.names, images, strict=True)):
             axes = figure.add_subplot(grid[row, column + 1])

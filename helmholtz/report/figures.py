@@ -102,7 +102,7 @@ def convergence(report: Report, table: Sequence[Row]) -> Picture | Undrawn:
             _line(axes, architecture, at, [(cell.level, cell.epochs_to_converge) for cell in mine], 1)
             _rings(axes, architecture, at, [(c.level, c.epochs_to_converge) for c in mine if c.level in _refined(report)], 1)
         axes.set_ylabel("epochs to converge")
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, min(axes.get_ylim()[1], 1.15 * budget))  # an interval may reach beyond what was trained
         draw_quantisation_axis(axes, report, _swept_levels(report))
         _legend(figure, axes)
 

@@ -27,10 +27,11 @@ VERDICTS = {
 }
 FINDINGS = {
     "equivalent": "no loss or gain as large as the margin",
+    "no loss": "no loss as large as the margin; a gain as large isn\N{RIGHT SINGLE QUOTATION MARK}t ruled out",
     "different": "differs by more than the margin",
     "loss": "a loss is shown, its size isn\N{RIGHT SINGLE QUOTATION MARK}t",
-    "none found": "no loss found, where one of the margin would have shown",
-    "blind": "a loss of the margin could have been missed",
+    "none found": "no loss is shown; one of the margin would probably have been",
+    "blind": "a loss of the margin could well have been missed",
     "untestable": "\N{EN DASH}",
 }
 

@@ -6,7 +6,7 @@ figures also work in black and white.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from helmholtz.analysis.cell_summary import CellSummary
@@ -42,11 +42,11 @@ def errors(estimates: Sequence[Estimate], scale: float) -> list[list[float]]:
     return [low, high]
 
 
-def apart(values: Sequence[float], gap: float) -> list[float]:
+def apart(values: Sequence[float], gap: float | Callable[[float, float], float]) -> list[float]:
     """`values` in ascending order, without those less than `gap` above the one before: their labels would overlap."""
     kept: list[float] = []
     for value in sorted(values):
-        if not kept or value >= kept[-1] + gap - 1e-9:
+        if not kept or value >= kept[-1] + (gap(kept[-1], value) if callable(gap) else gap) - 1e-9:
             kept.append(value)
     return kept
 

@@ -51,7 +51,7 @@ def draw_quantisation_axis(axes: Axes, report: Report, shown: Collection[Level])
     top = axes.secondary_xaxis("top")
     names = {at[level]: str(level) for level in shown if level != NONE}
     wide = sum(len(name) > 2 for name in names.values()) > 1
-    kept = apart(list(names), (0.043 if wide else 0.035) * (right - left))
+    kept = apart(list(names), lambda one, other: 0.0088 * (right - left) * (len(names[one]) + len(names[other])))
     top.set_xticks([at[NONE], *kept], ["none", *(names[place] for place in kept)], fontsize=7 if wide else 8)
     top.get_xticklabels()[0].set_horizontalalignment("right")
     top.set_xlabel(f"{report.codec.name.upper()} {report.codec.scale}", fontsize=8.5)
