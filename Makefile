@@ -32,10 +32,9 @@ kill-soak: $(STAMP)  ## 200 times SIGKILL over all stages; each run has to end a
 soak: $(STAMP)  ## 300 trials in one run, with trainers killed on the way; memory and open files stay.
 	$(BIN)/python -m tests.soak --kills 12
 
-bench: simulations  ## Speed, as ratios; after the simulations, which take two processors for a quarter of an hour.
-	$(BIN)/python benchmarks/compress.py
-	$(BIN)/python benchmarks/audio.py
-	$(BIN)/python benchmarks/train.py
+bench: $(STAMP)  ## Speed, as ratios with their targets, into docs/performance.md; then the simulations.
+	$(BIN)/python benchmarks/bench.py --write docs/performance.md
+	$(MAKE) simulations
 
 simulations: $(STAMP)  ## Coverage of intervals and error rates of decisions, into docs/statistics.md and docs/refinement.md.
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/intervals.py --write docs/statistics.md & intervals=$$!; \
@@ -46,7 +45,7 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	  || { echo "helmholtz needs Python 3.11 or 3.12; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $(STAMP)
 
 # The newest versions that resolve together, with hashes and without index addresses, for both Python versions.

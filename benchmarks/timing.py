@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 
 def compare(name: str, ours: Callable[[], float], bare: Callable[[], float], *, target: float, runs: int = 5) -> None:
@@ -15,24 +15,32 @@ def compare(name: str, ours: Callable[[], float], bare: Callable[[], float], *, 
         pair = ours() / bare()
         if run:
             ratios.append(pair)
-    median = statistics.median(ratios)
-    verdict = "pass" if median >= target else "short of target"
+    tell(name, ratios, at_least=target)
+
+
+def tell(name: str, values: Sequence[float], *, at_least: float | None = None, at_most: float | None = None) -> None:
+    """Prints the median and spread of `values` as a line of JSON, with pass or short of target."""
+    median = statistics.median(values)
+    good = (at_least is None or median >= at_least) and (at_most is None or median <= at_most)
     result = {
         "what": name,
-        "n": runs,
-        "median": median,
-        "min": min(ratios),
-        "max": max(ratios),
-        "target": target,
-        "verdict": verdict,
+        "n": len(values),
+        "median": round(median, 3),
+        "min": round(min(values), 3),
+        "max": round(max(values), 3),
+        "target": f"at least {at_least:g}" if at_least is not None else f"at most {at_most:g}",
+        "verdict": "pass" if good else "short of target",
     }
-    print(
-        json.dumps({key: round(value, 3) if isinstance(value, float) else value for key, value in result.items()}), flush=True
-    )
+    print(json.dumps(result), flush=True)
 
 
 def rate(count: int, work: Callable[[], object]) -> float:
     """Items a second of `work`, which does `count`."""
+    return count / seconds(work)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Wall time of `work`."""
     started = time.perf_counter()
     work()
-    return count / (time.perf_counter() - started)
+    return time.perf_counter() - started

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from helmholtz.analysis.costs import Costs
 from helmholtz.analysis.estimate import Estimate
+from helmholtz.analysis.recommendation import MANY_HEADERS
 from helmholtz.analysis.summary import Report
-from helmholtz.analysis.wording import points, signed, times_smaller
+from helmholtz.analysis.wording import overhead, points, signed, times_smaller
 from helmholtz.levels import NONE
 from helmholtz.report.formats import digits, money, size
 
@@ -32,6 +33,10 @@ def _saved(report: Report) -> list[str]:
     if level.ratio_to_none:
         sizes = f"{size(level.payload_bytes)} instead of {size(none.payload_bytes)}"
         said.append(f"The data are {times_smaller(level.ratio_to_none)}: {sizes}.")
+    headers = 1 - level.coded_bytes / level.payload_bytes if level.coded_bytes and level.payload_bytes else 0.0
+    if headers > MANY_HEADERS:
+        kind = overhead(report.codec.medium)
+        said.append(f"{headers:.0%} of these bytes are {kind}, which no level makes smaller; the bits count content alone.")
     epochs = report.recommendation.epochs_ratio
     if epochs and epochs.mean is not None:
         said.append(f"Training converges in {epochs.mean:.0%} of the epochs{_span(epochs, '{:.0%}'.format)}.")
