@@ -7,7 +7,15 @@ from collections.abc import Iterator
 from typing import Any
 
 _NAME = re.compile(
-    r"SECRET|PASSW(OR)?D|PASSPHRASE|TOKEN(?!IZ)|ACCESS_?KEY|ACCOUNT_?KEY|API_?KEY|PRIVATE_?KEY|CREDENTIAL", re.IGNORECASE
+    r"SECRET|PASSW(OR)?D|_PWD$|PASSPHRASE|TOKEN(?!IZ)|(ACCESS|ACCOUNT|API|PRIVATE|AWS)_?KEY|CREDENTIAL|AUTHORI[SZ]ATION"
+    r"|CONNECTION_?STRING",
+    re.IGNORECASE,
+)
+# As who issues them documents: GitHub, GitLab, AWS, Google, Slack; HTTP (RFC 9110, 11.4); signed addresses; JWT (RFC 7519).
+_VALUE = re.compile(
+    r"\b(gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|(AKIA|ASIA)[0-9A-Z]{16}|AIza[\w-]{30,}|xox[abprs]-[\w-]{10,})"
+    r"|\b(Bearer|Basic)\s+[\w.~+/=-]{8,}|\bAccountKey=|[?&](sig|X-Amz-Signature|X-Goog-Signature)=|\beyJ[\w-]{10,}\.eyJ"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY"
 )
 _PATH_NAME = re.compile(r"_(FILE|PATH|DIR)$|^GOOGLE_APPLICATION_CREDENTIALS$", re.IGNORECASE)
 # Secret keys of S3 hold slashes, so this is wider than userinfo is (RFC 3986, section 3.2.1); HOST:PORT/PATH@VERSION isn't it.
@@ -19,7 +27,7 @@ def is_credential(name: str, value: str) -> bool:
     """Whether a setting of this name and value is a credential: not where it says in which file of the pod one is."""
     if _PATH_NAME.search(name) and value.startswith("/"):
         return False
-    return bool(_NAME.search(name)) or holds_userinfo(value)
+    return bool(_NAME.search(name) or _VALUE.search(value)) or holds_userinfo(value)
 
 
 def holds_userinfo(text: str) -> bool:

@@ -12,7 +12,6 @@ import _thread
 import contextlib
 import logging
 import os
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from typing import Literal
 from pydantic import Field
 
 from helmholtz.errors import StorageError
-from helmholtz.storage import Store
+from helmholtz.storage import Store, machine
 from helmholtz.stored import Model, read_model
 
 BEAT = 30.0  # seconds between two signs of life
@@ -61,7 +60,7 @@ def take(store: Store, run: str) -> int:
             return number
         if lease is not None and lease.run != run and not _is_given_up(lease) and _is_heard(store, number, lease):
             raise HeldError(_sentence(store, number, lease))
-        mine = Lease(run=run, machine=_machine(), process=os.getpid(), beat=time.time())
+        mine = Lease(run=run, machine=machine(), process=os.getpid(), beat=time.time())
         if not store.create(_key(number + 1), _content(mine)):
             time.sleep(0.1)
         # And look again: not every store keeps two from creating one object.
@@ -109,7 +108,7 @@ def held(store: Store, run: str) -> Iterator[None]:
 
 def _newest(store: Store) -> tuple[int, Lease | None]:
     stems = (key.removeprefix("lease/").removesuffix(".json") for key in store.list("lease"))
-    number = max((int(stem) for stem in stems if stem.isdecimal()), default=0)
+    number = max((int(stem) for stem in stems if stem.isdecimal() and len(stem) == 6), default=0)
     return number, read_model(store, _key(number), Lease) if number else None
 
 
@@ -125,7 +124,7 @@ def _keep(store: Store, run: str, number: int) -> bool:
 
 
 def _is_given_up(lease: Lease) -> bool:
-    return lease.released or (lease.machine == _machine() and not _runs(lease.process))
+    return lease.released or (lease.machine == machine() and not _runs(lease.process))
 
 
 def _is_void(lease: Lease) -> bool:
@@ -161,13 +160,6 @@ def _runs(process: int) -> bool:
     with contextlib.suppress(OSError):  # a container's first process may never fetch what died: a zombie
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
     return True
-
-
-def _machine() -> str:
-    """Where a process number means the same process: containers may share a host's name, but not its numbers."""
-    with contextlib.suppress(OSError):
-        return f"{socket.gethostname()} {os.readlink('/proc/self/ns/pid')}"  # noqa: PTH115  # a name, not a path
-    return socket.gethostname()
 
 
 def _key(number: int) -> str:

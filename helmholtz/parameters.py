@@ -41,7 +41,7 @@ def resolve(experiment: str, **parameters: object) -> Experiment:
 
 def _parsed(name: str, value: object) -> Parsed:
     """The value of a parameter; empty or 0 where none is given."""
-    if isinstance(value, str) and not value.strip():
+    if value is None or (isinstance(value, str) and not value.strip()):
         return ""
     if name in _LISTS:
         items = _items(name, value)

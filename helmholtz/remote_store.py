@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helmholtz.storage import checked_key, read_bounded, room
+from helmholtz.storage import MAX_BYTES, checked_key, read_bounded, room
 
 if TYPE_CHECKING:
     from cloudpathlib import CloudPath
@@ -26,11 +26,11 @@ class RemoteStore:
 
         return cloud_path(f"{self.uri}/{checked_key(key)}")
 
-    def read_bytes(self, key: str) -> bytes:
+    def read_bytes(self, key: str, most: int = MAX_BYTES) -> bytes:
         with self.scratch() as folder:
             self.download(key, folder / "data")
             with (folder / "data").open("rb") as file:
-                return read_bounded(file, f"{self.uri}/{key}")
+                return read_bounded(file, f"{self.uri}/{key}", most)
 
     def write_bytes(self, key: str, data: bytes) -> None:
         with self.scratch() as folder:

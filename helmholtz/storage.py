@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
+import hashlib
 import os
 import shutil
 import socket
@@ -22,6 +24,7 @@ from helmholtz.errors import StorageError
 
 REMOTE_SCHEMES = ("gs", "s3")
 MAX_BYTES = 1 << 29  # of what is read at once: the largest is the record list of a shard of millions
+_CLAIM = 60.0  # seconds that putting a small file into place takes at most
 _ABANDONED = 7 * 86_400.0  # seconds
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})  # exFAT, and some mounts of buckets
@@ -39,8 +42,8 @@ class Store(Protocol):
     def uri(self) -> str:
         """The root, as the user would write it."""
 
-    def read_bytes(self, key: str) -> bytes:
-        """The content of `key`. Raises StorageError if it isn't there, can't be read, or has over MAX_BYTES."""
+    def read_bytes(self, key: str, most: int = MAX_BYTES) -> bytes:
+        """The content of `key`. Raises StorageError if it isn't there, is no file, can't be read, or has over `most` bytes."""
 
     def write_bytes(self, key: str, data: bytes) -> None:
         """Puts `data` at `key`, all or nothing, replacing what was there."""
@@ -102,10 +105,13 @@ class LocalStore:
     def _path(self, key: str) -> Path:
         return Path(self.uri, checked_key(key))
 
-    def read_bytes(self, key: str) -> bytes:
+    def read_bytes(self, key: str, most: int = MAX_BYTES) -> bytes:
+        path = self._path(key)
         try:
-            with self._path(key).open("rb") as file:
-                return read_bounded(file, f"{self.uri}/{key}")
+            if path.exists() and not path.is_file():  # to open a pipe would wait for ever
+                raise StorageError(f"{path}: is no file; remove it")
+            with path.open("rb") as file:
+                return read_bounded(file, f"{self.uri}/{key}", most)
         except OSError as error:
             raise StorageError(f"{self.uri}/{key}: can't read: {error.strerror}") from error
 
@@ -157,18 +163,20 @@ class LocalStore:
             raise StorageError(f"{self.uri}/{key}: can't remove: {error.strerror}") from error
 
     def exists(self, key: str) -> bool:
-        return self._path(key).is_file()
+        return self.size(key) is not None
 
     def size(self, key: str) -> int | None:
+        path = self._path(key)
         try:
-            return self._path(key).stat().st_size
-        except FileNotFoundError:
-            return None
+            return path.stat().st_size if path.is_file() else None
+        except OSError as error:
+            raise StorageError(f"{path}: can't read: {error.strerror}") from error
 
     def list(self, prefix: str) -> Iterator[str]:
         base = Path(self.uri, checked_key(prefix)) if prefix else Path(self.uri)
-        for folder, subfolders, files in os.walk(base):
-            subfolders.sort()
+        for folder, subfolders, files in os.walk(base, followlinks=True):  # a folder may have been moved to another disk
+            inside = os.path.realpath(folder)
+            subfolders[:] = sorted(name for name in subfolders if not _leads_back(Path(folder, name), inside))
             for name in sorted(files):
                 yield Path(folder, name).relative_to(self.uri).as_posix()
 
@@ -178,8 +186,8 @@ class LocalStore:
         Those of pods whose names are gone with them are known by their age alone: nobody writes for so long at once.
         """
         for folder in Path(self.uri, ".tmp").glob("*-*-*"):
-            process = folder.name.removeprefix(f"{socket.gethostname()}-").partition("-")[0]
-            here = folder.name.startswith(f"{socket.gethostname()}-") and process.isdecimal() and Path("/proc/self").exists()
+            process = folder.name.removeprefix(f"{machine()}-").partition("-")[0]
+            here = folder.name.startswith(f"{machine()}-") and process.isdecimal() and Path("/proc/self").exists()
             if not Path("/proc", process).exists() if here else time.time() - _last_write(folder) > _ABANDONED:
                 shutil.rmtree(folder, ignore_errors=True)
 
@@ -189,7 +197,7 @@ class LocalStore:
         parent = Path(self.uri, ".tmp")
         try:
             parent.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(dir=parent, prefix=f"{socket.gethostname()}-{os.getpid()}-"))
+            folder = Path(tempfile.mkdtemp(dir=parent, prefix=f"{machine()}-{os.getpid()}-"))
         except OSError as error:
             cant = StorageError(f"{self.uri}: can't write here: {error.strerror}; choose another place")
             raise _noroom(self.uri, error) or cant from error
@@ -208,11 +216,30 @@ def _last_write(folder: Path) -> float:
         return time.time()
 
 
-def read_bounded(file: BinaryIO, where: str) -> bytes:
-    """All of `file`, which `where` names. Raises StorageError where it has over MAX_BYTES."""
-    data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise StorageError(f"{where}: more than {MAX_BYTES:,} bytes, which nothing that a run reads at once has; delete it")
+@functools.cache
+def machine() -> str:
+    """Where a process number means the same process, as a word.
+
+    The name alone doesn't tell: machines made of one image may share it, and containers share neither numbers nor names.
+    """
+    parts = [socket.gethostname()]
+    with contextlib.suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+    with contextlib.suppress(OSError):
+        parts.append(os.readlink("/proc/self/ns/pid"))  # noqa: PTH115  # a name, not a path
+    return f"{parts[0]}.{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:12]}"
+
+
+def _leads_back(folder: Path, inside: str) -> bool:
+    """Whether `folder` is a link to where one is already, or above."""
+    return folder.is_symlink() and Path(inside).is_relative_to(os.path.realpath(folder))
+
+
+def read_bounded(file: BinaryIO, where: str, most: int = MAX_BYTES) -> bytes:
+    """All of `file`, which `where` names. Raises StorageError where it has over `most` bytes."""
+    data = file.read(most + 1)
+    if len(data) > most:
+        raise StorageError(f"{where}: more than {most:,} bytes, which nothing that a run reads at once has; delete it")
     return data
 
 
@@ -242,7 +269,21 @@ def _link(path: Path, target: Path) -> bool:
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
-            with target.open("xb") as file:
-                file.write(path.read_bytes())
+            _put_in(path, target)
         return True
     return False
+
+
+def _put_in(path: Path, target: Path) -> None:
+    """The same where there are no hard links: whoever makes the folder ``<target>.new`` first renames the file into place."""
+    claim = target.with_name(f"{target.name}.new")
+    with contextlib.suppress(FileNotFoundError):
+        if time.time() - claim.stat().st_mtime > _CLAIM:  # of one who was killed
+            claim.rmdir()
+    claim.mkdir()
+    try:
+        if target.exists():
+            raise FileExistsError(errno.EEXIST, "exists", str(target))
+        path.rename(target)
+    finally:
+        claim.rmdir()

@@ -146,15 +146,22 @@ def read_run(client: kfp.Client, access: Access, run_id: str) -> Run:
                     f"{access.host}: no run {run_id}: it was deleted, or that isn't its id, which ends its address in the UI"
                 ) from error
             raise
+    with explained(access):
+        if found.run_id != run_id:
+            raise HelmholtzError(f"{access.host}: asked for run {run_id}, and answered with run {found.run_id}")
+        return _run(found, client, access)
+
+
+def _run(found: Any, client: kfp.Client, access: Access) -> Run:
     parameters = (found.runtime_config.parameters or {}) if found.runtime_config else {}
     details = (found.run_details.task_details or []) if found.run_details else []
     return Run(
-        id=run_id,
+        id=found.run_id,
         name=found.display_name or "",
-        state=found.state or "PENDING",
+        state=str(found.state or "PENDING"),
         error=_message(found.error),
-        url=f"{access.ui}/#/runs/details/{run_id}",
-        created=found.created_at,
+        url=f"{access.ui}/#/runs/details/{found.run_id}",
+        created=_aware(found.created_at),
         namespace=namespace_of(client, access) or "kubeflow",
         root=parameters.get("root"),
         experiment=parameters.get("experiment"),
@@ -165,22 +172,28 @@ def read_run(client: kfp.Client, access: Access, run_id: str) -> Run:
 def _tasks(details: list[Any]) -> tuple[Task, ...]:
     """The stages' tasks, and what failed before one of them could begin (its driver); not the groups they are in."""
     beginning = datetime.min.replace(tzinfo=UTC)
-    made = sorted((_task(detail) for detail in details), key=lambda task: task.started or beginning)
+    made = sorted((_task(detail) for detail in details if detail), key=lambda task: task.started or beginning)
     drivers = [task for task in made if task.name.endswith("-driver") and task.state == "FAILED"]
     return tuple(task for task in made if _STAGE.match(task.name) or task in drivers)
 
 
 def _task(detail: Any) -> Task:
-    pods = [child.pod_name for child in detail.child_tasks or [] if child.pod_name]
-    state = detail.state or "PENDING"
+    pods = [child.pod_name for child in detail.child_tasks or [] if child and child.pod_name]
+    state = str(detail.state or "PENDING")
+    history = [status for status in detail.state_history or [] if status]
     return Task(
         name=detail.display_name or detail.task_id or "",
         state=state,
-        started=detail.start_time or detail.create_time,
-        ended=detail.end_time if state in FINISHED else None,  # the host has 1970 where it has none
-        error=_message(detail.error) or next((_message(s.error) for s in reversed(detail.state_history or []) if s.error), ""),
+        started=_aware(detail.start_time or detail.create_time),
+        ended=_aware(detail.end_time) if state in FINISHED else None,  # the host has 1970 where it has none
+        error=_message(detail.error) or next((_message(status.error) for status in reversed(history) if status.error), ""),
         node=detail.pod_name or (pods[0] if pods else None),
     )
+
+
+def _aware(time: datetime | None) -> datetime | None:
+    """A time with its zone: UTC where the host names none."""
+    return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
 
 
 def _message(status: Any) -> str:

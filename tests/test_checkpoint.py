@@ -9,7 +9,9 @@ import logging
 import pickle
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -18,10 +20,10 @@ import tensorflow as tf
 from helmholtz.errors import StorageError
 from helmholtz.experiment import Training
 from helmholtz.results import TrialResult, checkpoint_key
-from helmholtz.storage import LocalStore
+from helmholtz.storage import MAX_BYTES, LocalStore, read_bounded
 from helmholtz.training import checkpoint
 from helmholtz.training.architectures import build
-from helmholtz.training.checkpoint import Checkpoints
+from helmholtz.training.checkpoint import Checkpoints, State
 from helmholtz.training.image_inputs import ImageInputs
 from helmholtz.training.loop import EpochMetrics, FitResult, Trainer
 from helmholtz.training.trial import event_key, run_cell
@@ -235,3 +237,22 @@ def test_what_was_pickled_is_refused_by_numpy_itself() -> None:
     assert pickle.PROTO in content.getvalue()
     with pytest.raises(ValueError, match="allow_pickle"):
         np.load(io.BytesIO(content.getvalue()), allow_pickle=False)
+
+
+def test_a_network_larger_than_what_is_read_at_once_has_checkpoints_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F at 224x224 takes 600 MB, more than any document may: its checkpoints were written, and never read."""
+    monkeypatch.setattr("helmholtz.storage.read_bounded", partial(_bounded, read_bounded))
+    arrays = [np.arange(50_000, dtype=np.float32)]
+    state = State(epoch=1, points=((0.5, 0.5, 0.5, 0.5),), best_epoch=1, best_accuracy=0.5, seconds=1.0)
+    checkpoints = Checkpoints(LocalStore(str(tmp_path)), Trial("d", "jpeg-420", 25, "A", 0, LONG), {}, seconds=0)
+    checkpoints.write(state, arrays)
+    found = checkpoints.read(arrays)
+    assert found is not None
+    assert np.array_equal(found[1][0], arrays[0])
+
+
+def _bounded(real: Callable[..., bytes], file: BinaryIO, where: str, most: int = 0) -> bytes:
+    """As `read_bounded` where nothing larger than 100 kB is a document."""
+    return real(file, where, 100_000 if most == MAX_BYTES else most)

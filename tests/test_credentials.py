@@ -53,6 +53,17 @@ def test_an_address_without_one_is_none(text: str) -> None:
         ("HTTPS_PROXY", "http://proxy:3128", False),
         ("TOKENIZERS_PARALLELISM", "false", False),
         ("AWS_DEFAULT_REGION", "eu-central-1", False),
+        ("GITHUB", "ghp_" + "a1B2" * 9, True),
+        ("KEY_OF_AWS", "AKIA" + "ABCDEFGH12345678", True),
+        ("HEADER", "Bearer eyJhbGciOi.eyJzdWIi.x", True),
+        ("MYSQL_PWD", "x", True),
+        ("AWS_KEY", "x", True),
+        ("HTTP_AUTHORIZATION", "x", True),
+        ("STORE", "DefaultEndpointsProtocol=https;AccountKey=x", True),
+        ("SOURCE", "https://host/blob?sv=1&sig=x", True),
+        ("OLDPWD", "/home/me", False),
+        ("KEYBOARD", "qwerty", False),
+        ("NOTE", "bearer of bad news", False),
     ],
 )
 def test_a_setting(name: str, value: str, is_one: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -15,7 +16,7 @@ import pytest
 from helmholtz import lease
 from helmholtz.errors import StorageError
 from helmholtz.lease import HeldError, Lease, held, release, take
-from helmholtz.storage import Store, open_store
+from helmholtz.storage import Store, machine, open_store
 from helmholtz.stored import read_model
 
 
@@ -243,3 +244,13 @@ def test_two_runs_one_after_the_other_never_overlap(store: Store) -> None:
     for thread in threads:
         thread.join(30)
     assert seen == [True] * 6
+
+
+def test_another_machine_of_the_same_name_is_another(store: Store) -> None:
+    """Machines made of one image share their names, and the number of the first namespace of processes is every Linux's."""
+    there = re.sub(r"[0-9a-f]{12}$", "0" * 12, machine())
+    put(store, 1, "one", machine=there, process=4_000_000)
+    with pytest.raises(HeldError):
+        take(store, "two")
+    put(store, 1, "one", machine=machine(), process=4_000_000)  # of this one, and gone
+    assert take(store, "two") == 2

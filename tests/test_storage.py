@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -138,3 +140,18 @@ def test_what_is_read_at_once_is_bounded(tmp_path: Path) -> None:
         file.truncate(1 << 40)
     with pytest.raises(StorageError, match=r"huge\.json: more than 536,870,912 bytes"):
         open_store(str(tmp_path)).read_bytes("huge.json")
+
+
+def test_where_there_are_no_hard_links_one_of_many_creates_and_it_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(Path, "hardlink_to", refused)
+    store, contents = LocalStore(str(tmp_path)), [bytes([n]) * 100_000 for n in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(lambda data: store.create("lease/1", data), contents))
+    assert sum(won) == 1
+    assert store.read_bytes("lease/1") == contents[won.index(True)]
+    assert [*store.list("")] == ["lease/1"]

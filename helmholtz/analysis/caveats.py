@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
+from helmholtz.analysis.estimate import spread
 from helmholtz.analysis.noninferiority import Walk
 from helmholtz.analysis.table import Row, Run
 from helmholtz.analysis.walks import tested_groups, tested_records
@@ -35,6 +36,7 @@ def caveats(run: Run, table: Sequence[Row], walk: Walk) -> list[str]:
             f"Most trials were still rising when the budget of {run.experiment.training.epochs} epochs ended: what levels do "
             "to networks that have learned more may differ. Raise training.epochs."
         )
+    said += _unequal_spread(table, walk)
     if run.experiment.seeds < 3:
         said.append("Fewer than 3 seeds: the spread over seeds is hardly known; 5 find the right level far more often.")
     return (
@@ -61,6 +63,27 @@ def _small_test_set(run: Run) -> list[str]:
     return [
         f"The margin is worth {decided:.1f} of the {groups} {such}, so a handful of them decide, and smaller losses "
         f"can't be told from luck. Use more {such}."
+    ]
+
+
+def _unequal_spread(table: Sequence[Row], walk: Walk) -> list[str]:
+    """Of the trials over seeds, by Bartlett's test (1937) at 1%: the broken stick takes one spread for all levels."""
+    by_level: dict[object, list[float]] = {}
+    for row in table:
+        if row.architecture == walk.architecture and row.test_accuracy is not None:
+            by_level.setdefault(row.level, []).append(row.test_accuracy)
+    spreads = {level: spread(several) for level, several in by_level.items() if len(several) >= 3}
+    known = [by_level[level] for level, sd in spreads.items() if sd]
+    if len(known) < 3:
+        return []
+    from scipy import stats
+
+    if stats.bartlett(*known).pvalue > 0.01:
+        return []
+    least, most = min(sd for sd in spreads.values() if sd), max(sd for sd in spreads.values() if sd)
+    return [
+        f"Trials spread differently at different levels ({100 * least:.1f} to {100 * most:.1f} points over seeds). The test of "
+        "each level allows for that; where the drop begins by the broken stick is less sure than its interval says."
     ]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.text import Text
 
 from helmholtz.cli.access import TOKEN
 from helmholtz.errors import HelmholtzError
@@ -159,7 +160,7 @@ class _Watch:
             return
         self._shown = told
         if console.is_terminal and callable(update):
-            update(told)
+            update(Text(told))  # no markup: it is the host's
         else:
             console.print(f"[{time.monotonic() - self._began:5.0f} s] {told}", markup=False, soft_wrap=True)
 

@@ -25,7 +25,7 @@ from helmholtz.report.tensorboard import write_tensorboard
 from helmholtz.storage import Store
 
 _ANALYSIS = ("report/curves.csv", "report/report.json")
-_MARK = "report/published.json"  # names every published file with its digest; written last
+MARK = "report/published.json"  # names every published file with its digest; written last
 
 
 def analyse(store: Store, experiment: Experiment, dataset: str) -> Report:
@@ -45,19 +45,19 @@ def publish(store: Store, experiment: Experiment, dataset: str, *, only_if_chang
     analysis = hashlib.sha256(f"{__version__} {report.model_dump_json()} {curves_csv(table)}".encode()).hexdigest()
     if only_if_changed and _is_published(store, analysis):
         return report
-    store.write_bytes(_MARK, b"{}")  # a publication that is stopped half-way is none
+    store.write_bytes(MARK, b"{}")  # a publication that is stopped half-way is none
     _write(store, run, table, report)
-    files = {key: _digest(store, key) for key in store.list("report") if key not in (_MARK, *_ANALYSIS)}
-    store.write_bytes(_MARK, json.dumps({"analysis": analysis, "files": files}).encode())
+    files = {key: _digest(store, key) for key in store.list("report") if key not in (MARK, *_ANALYSIS)}
+    store.write_bytes(MARK, json.dumps({"analysis": analysis, "files": files}).encode())
     return report
 
 
 def _is_published(store: Store, analysis: str) -> bool:
     """Whether the mark says that this very analysis was published, and every file is as it was then."""
-    if not store.exists(_MARK):
+    if not store.exists(MARK):
         return False
     try:
-        mark = json.loads(store.read_bytes(_MARK))
+        mark = json.loads(store.read_bytes(MARK))
         files = mark["files"] if mark["analysis"] == analysis else {}
         return (
             bool(files)

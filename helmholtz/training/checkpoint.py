@@ -95,9 +95,10 @@ class Checkpoints:
             nbytes = self.store.size(self._key)
             if nbytes is None:
                 return None
-            if nbytes > sum(array.nbytes for array in like) + HEADER_BYTES:
+            most = sum(array.nbytes for array in like) + HEADER_BYTES
+            if nbytes > most:
                 raise ValueError(f"{nbytes:,} bytes, more than this network can take")
-            found = _parse(self.store.read_bytes(self._key), self.trial.fingerprint, self.made_by, like)
+            found = _parse(self.store.read_bytes(self._key, most), self.trial.fingerprint, self.made_by, like)
         except (StorageError, ValueError, KeyError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
             reason = str(error).partition("\n")[0] or "it ends early"
             _log.warning("%s: its checkpoint isn't used, and it begins anew: %s", self.trial.id, reason)

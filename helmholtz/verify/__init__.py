@@ -13,6 +13,7 @@ from helmholtz.stages import Plan, find_refinement, latest_plan
 from helmholtz.storage import Store
 from helmholtz.stored import read_model
 from helmholtz.trials import Trial, trials
+from helmholtz.verify.documents import check_documents
 from helmholtz.verify.findings import Findings
 from helmholtz.verify.levels import check_level, read_levels, strangers
 from helmholtz.verify.outcomes import check_report, check_result
@@ -58,6 +59,7 @@ def verify(store: Store, on_checked: OnChecked | None = None) -> Verified:
     options = {plan.dataset: plan.experiment.dataset for plan in plans}
     manifests = _check_data(store, keys, options, found, on_checked or (lambda *_: None))
     expected = _expected(store, plans, found)
+    check_documents(store, keys, found)
     there = sorted({key.split("/")[1] for key in keys if re.fullmatch(r"trials/[^/]+/result\.json", key)})
     for trial_id in there:
         check_result(store, trial_id, expected, manifests, found)
@@ -75,7 +77,10 @@ def verify(store: Store, on_checked: OnChecked | None = None) -> Verified:
 
 
 def _plans(store: Store, keys: list[str], found: Findings) -> list[Plan]:
-    plans = []
+    """Those in the root; the latest stands at its top, too, should its own be gone."""
+    plans = [latest_plan(store)]
+    if plans[0].key not in keys:
+        found.add(plans[0].key, "the plan of experiment.json is gone", "run again")
     for key in keys:
         if re.fullmatch(r"plans/[0-9a-f]{16}\.json", key):
             with found.catching():
