@@ -83,3 +83,20 @@ def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     (tmp_path / "bucket").mkdir()
     monkeypatch.setattr("helmholtz.cli.wait.open_store", lambda _: open_store(str(tmp_path / "bucket")))
     return tmp_path / "bucket"
+
+
+HEAVY = (
+    "test_pipeline",
+    "test_recompute",
+    "test_refined_run",
+    "test_report",
+    "test_control",
+    "test_fuzz",
+    "test_kills",
+    "test_wheel",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take a minute come first: left for the end, one worker would wait for the other."""
+    items.sort(key=lambda item: HEAVY.index(item.path.stem) if item.path.stem in HEAVY else len(HEAVY))

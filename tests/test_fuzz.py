@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from helmholtz.errors import BadRecord, HelmholtzError, SourceError
+from helmholtz.shards import _length
 from tests.fuzz.__main__ import shares
 from tests.fuzz.engine import Tally, fuzz
 from tests.fuzz.target import Target, judge
 from tests.fuzz.targets import NAMES, find
 from tests.fuzz.worker import run
 
-CASES = shares(list(NAMES), 3_000)
+CASES = shares(list(NAMES), 2_000)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -99,4 +100,8 @@ GUARDS: dict[str, tuple[str, str, Callable[..., object], int]] = {
 def test_without_a_guard_it_is_found(guard: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name, path, instead, cases = GUARDS[guard]
     monkeypatch.setattr(path, instead)
-    assert fuzz(find(name), name, cases, 0).failures
+    _length.cache_clear()
+    try:
+        assert fuzz(find(name), name, cases, 0).failures
+    finally:
+        _length.cache_clear()  # wrong checksums would stay for the tests that follow
