@@ -88,7 +88,7 @@ def bare_step(made: Records) -> Any:
 def reference(made: Records) -> Any:
     """As the reference trains: ImageDataGenerator in numpy, `fit`, softmax and categorical cross-entropy, float32."""
     model = keras.Sequential([network(), keras.layers.Softmax()])
-    model.compile(keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True), "categorical_crossentropy", ["accuracy"])
+    model.compile(keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True), "categorical_crossentropy", metrics=["accuracy"])
     images, labels = made.inputs.numpy().astype("float32") / 255, keras.utils.to_categorical(made.labels.numpy(), 10)
     generator = ImageDataGenerator(width_shift_range=0.1, height_shift_range=0.1, horizontal_flip=True)
     generator.fit(images)
