@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import time
@@ -23,8 +24,9 @@ from helmholtz.sources.archive import ZipFolder
 from helmholtz.stages import find_refinement
 from helmholtz.storage import open_store
 from helmholtz.stored import parse_model
+from helmholtz.training.checkpoint import Checkpoints
 from helmholtz.trials import trials
-from tests.fuzz.targets import documents
+from tests.fuzz.targets import checkpoints, documents
 from tests.fuzz.targets.documents import CODEC, DATASET, FOLDER, PLAN, RUN
 
 
@@ -160,3 +162,16 @@ def test_a_place_before_the_beginning_of_a_sound_file(place: tuple[int, int]) ->
     content = Content(b"RIFF")
     content.seek(2)
     assert content.seek(*place) == 2  # an error here was printed as a traceback, by the callback it came from
+
+
+def test_a_checkpoint_whose_compressed_part_is_damaged(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("header.npy", bytes(range(256)) * 40)
+    content = bytearray(file.getvalue())
+    content[40:44] = b"\xff\xff\xff\xff"  # in the deflated data: a zlib.error, though the digest is right
+    path = tmp_path / "trials" / checkpoints.trial().id / "checkpoint"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+    found = Checkpoints(open_store(str(tmp_path)), checkpoints.trial(), checkpoints.MADE_BY).read(checkpoints.ARRAYS)
+    assert found is None
