@@ -76,7 +76,7 @@ def wait_for(access: Access, run_id: str, experiment: Experiment, root: str, rep
 class _Trials:
     """What the run root says of trials and epochs, where it can be read from here; looked up beside the waiting.
 
-    A store that isn't ours to read takes Google's client two minutes to give up on.
+    A store that isn't ours to read may take its client many seconds to give up on.
     """
 
     def __init__(self, experiment: Experiment, root: str) -> None:
