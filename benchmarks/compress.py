@@ -26,8 +26,8 @@ from helmholtz.shard_compressor import ShardCompressor, ShardTask
 from helmholtz.storage import open_store
 
 LEVELS: tuple[Level, ...] = (100, 75, 50, 25, 20, 15, 10, 5, 1)
-RECORDS = 30_000  # of 32x32
-LARGE = 120  # pictures of 256x256
+RECORDS = 60_000  # of 32x32, as many as CIFAR-10 has
+LARGE = 1_000  # pictures of 256x256
 RUNS = 5
 
 
@@ -46,15 +46,18 @@ def pictures(folder: Path, records: int = RECORDS) -> None:
                 np.hstack([labels, planes.reshape(some, -1)]).astype(np.uint8).tofile(file)
 
 
-def large_pictures(folder: Path) -> None:
-    """Two classes of PNG files of 256x256."""
+def large_pictures(folder: Path, kind: str = "bmp") -> None:
+    """Two classes of files of 256x256, whose detail falls with its size as in photographs. BMP has nothing to decode."""
     random = np.random.default_rng(1)
     for number in range(LARGE):
-        coarse = random.integers(0, 200, (8, 8, 3))
-        pixels = np.kron(coarse, np.ones((32, 32, 1), int)) + random.integers(0, 56, (256, 256, 3))
-        path = folder / "ab"[number % 2] / f"{number}.png"
+        pixels = np.zeros((256, 256, 3))
+        for side in (4, 8, 16, 32, 64, 128, 256):
+            detail = Image.fromarray(random.integers(0, 256, (side, side, 3), np.uint8))
+            pixels += np.asarray(detail.resize((256, 256), Image.Resampling.BICUBIC)) / side**0.75
+        pixels = (pixels - pixels.min()) * (255 / np.ptp(pixels))
+        path = folder / "ab"[number % 2] / f"{number}.{kind}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels.astype(np.uint8)).save(path, compress_level=1)
+        Image.fromarray(pixels.astype(np.uint8)).save(path)
 
 
 def against_the_encoder(name: str, folder: Path, dataset: dict[str, Any], target: float) -> None:
@@ -82,11 +85,11 @@ def against_the_encoder(name: str, folder: Path, dataset: dict[str, Any], target
 
 
 def prepared(compressor: ShardCompressor, index: Any, store: Any) -> list[np.ndarray]:
-    """The pixels of at most some thousand records, as the encoder gets them."""
+    """The pixels of at most a thousand records, as the encoder gets them."""
     from helmholtz.dataset import read_records
 
     codec, source = JpegCodec(subsampling="4:2:0", max_pixels=1 << 20), compressor._source
-    listed = [record for _, name in index.shard_names() for record in read_records(store, index, name)][:5_000]
+    listed = [record for _, name in index.shard_names() for record in read_records(store, index, name)][:1_000]
     return [codec.prepare(source.load(record.key)).samples for record in listed]
 
 

@@ -16,6 +16,7 @@ import tensorflow as tf
 from keras.src.legacy.preprocessing.image import ImageDataGenerator  # what became of the reference's
 from timing import compare, rate
 
+from helmholtz.codecs.jpeg import JpegCodec
 from helmholtz.experiment import Training
 from helmholtz.storage import open_store
 from helmholtz.training.architectures import build
@@ -48,7 +49,7 @@ def main() -> None:
     """Prints a line of JSON each."""
     made = records()
     few = Records(made.inputs[:10], made.labels[:10])
-    trainer = Trainer(network(), TrainingData(made, few, few), ImageInputs(32), BUDGET)
+    trainer = Trainer(network(), TrainingData(made, few, few), ImageInputs(JpegCodec("4:2:0", 1 << 20), 32), BUDGET)
 
     def ours() -> float:
         with tempfile.TemporaryDirectory() as folder:

@@ -28,7 +28,7 @@ def encode_example(key: str, label: int, payload: bytes) -> bytes:
     return b"".join((b"\n", _varint(len(same) + len(start) + len(payload)), same, start, payload))
 
 
-@functools.lru_cache(maxsize=1)  # a record is written at all its levels in turn
+@functools.lru_cache(maxsize=1 << 10)  # some records are written together, at one level after the other
 def _key_and_label(key: str, label: int) -> bytes:
     if not -(1 << 63) <= label < 1 << 63:
         raise ValueError(f"label {label} is no int64")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Self
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from helmholtz.storage import Store
 
 _LENGTH, _CRC = struct.Struct("<Q"), struct.Struct("<I")
-_TOGETHER = 1 << 14  # bytes
 MAX_RECORD_BYTES = 1 << 30  # a longer record is taken for corruption, not allocated
 
 
@@ -37,27 +36,21 @@ class ShardWriter:
         self._sha256 = hashlib.sha256()
         self._records = 0
         self._nbytes = 0
-        self._pending: list[bytes] = []  # written together: small records would cost as much to write as to make
-        self._pending_bytes = 0
 
     def add(self, key: str, label: int, payload: bytes) -> None:
         """Appends one record."""
-        data = encode_example(key, label, payload)
-        self._pending += (_length(len(data)), data, _masked_crc(data))
-        self._pending_bytes += len(data)
-        self._records += 1
-        if self._pending_bytes >= _TOGETHER:
-            self._write()
+        self.extend([(key, label, payload)])
 
-    def _write(self) -> None:
-        frames = b"".join(self._pending)
+    def extend(self, records: Iterable[tuple[str, int, bytes]]) -> None:
+        """Appends records (key, label, payload), written together: small ones would cost as much to write as to make."""
+        examples = [encode_example(key, label, payload) for key, label, payload in records]
+        frames = b"".join([part for data in examples for part in (_length(len(data)), data, _masked_crc(data))])
         view = memoryview(frames)
         while view:  # a raw file may take less
             view = view[self._file.write(view) :]
         self._sha256.update(frames)
+        self._records += len(examples)
         self._nbytes += len(frames)
-        self._pending.clear()
-        self._pending_bytes = 0
 
     def entry(self) -> ShardEntry:
         """What was written, once the file is closed."""
@@ -67,11 +60,7 @@ class ShardWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        try:
-            if error is None:
-                self._write()
-        finally:
-            self._file.close()
+        self._file.close()
 
 
 def read_shard(path: Path) -> Iterator[tuple[str, int, bytes]]:
@@ -79,23 +68,22 @@ def read_shard(path: Path) -> Iterator[tuple[str, int, bytes]]:
     remaining = path.stat().st_size
     with path.open("rb") as file:
         number = 0
-        while remaining:
-            where = f"{path}: record {number}"
-            header = file.read(12)
-            if len(header) < 12 or header[8:] != _masked_crc(header[:8]):
-                raise ShardError(f"{where}: damaged or truncated length")
-            (length,) = struct.unpack("<Q", header[:8])
-            remaining -= 12 + length + 4
-            if remaining < 0 or length > MAX_RECORD_BYTES:
-                raise ShardError(f"{where}: ends after the file does")
-            data, crc = file.read(length), file.read(4)
-            if crc != _masked_crc(data):
-                raise ShardError(f"{where}: checksum differs")
-            try:
+        try:
+            while remaining:
+                header = file.read(12)
+                length = int.from_bytes(header[:8], "little")
+                if len(header) < 12 or header != _length(length):
+                    raise ShardError("damaged or truncated length")
+                remaining -= 12 + length + 4
+                if remaining < 0 or length > MAX_RECORD_BYTES:
+                    raise ShardError("ends after the file does")
+                data, crc = file.read(length), file.read(4)
+                if crc != _masked_crc(data):
+                    raise ShardError("checksum differs")
                 yield decode_example(data)
-            except ShardError as error:
-                raise ShardError(f"{where}: {error}") from error
-            number += 1
+                number += 1
+        except ShardError as error:
+            raise ShardError(f"{path}: record {number}: {error}") from error
 
 
 def fetch_shard(store: Store, folder: str, entry: ShardEntry, path: Path) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+import functools
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from helmholtz.errors import StorageError
 from helmholtz.storage import Store
@@ -27,7 +28,18 @@ def read_model(store: Store, key: str, model: type[M]) -> M:
 def read_lines(store: Store, key: str, model: type[M]) -> list[M]:
     """The models stored at `key`, one a line. Raises StorageError, naming key, line and field, where one isn't."""
     lines = store.read_bytes(key).split(b"\n")
+    try:  # all at once, in a third of the time; but a line may hold two, and an error must name its line
+        found: list[M] = _list_of(model).validate_json(b"[" + b",".join(filter(None, lines)) + b"]")
+        if len(found) == sum(map(bool, lines)):
+            return found
+    except ValidationError:
+        pass
     return [parse_model(line, f"{store.uri}/{key}, line {n}", model) for n, line in enumerate(lines, start=1) if line]
+
+
+@functools.cache
+def _list_of(model: type[Model]) -> TypeAdapter[Any]:
+    return TypeAdapter(list[model])  # type: ignore[valid-type]  # a type that is a value
 
 
 def parse_model(data: bytes, where: str, model: type[M]) -> M:

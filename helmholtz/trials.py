@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from helmholtz.experiment import Experiment, Training
 from helmholtz.levels import Level
 
-TRAINER = 3  # raise when the trainer changes so that the same trial gives another result
+TRAINER = 4  # raise when the trainer changes so that the same trial gives another result
 
 
 @dataclass(frozen=True, slots=True)

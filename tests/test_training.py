@@ -10,9 +10,8 @@ from helmholtz.experiment import Training
 from helmholtz.training import loop
 from helmholtz.training.architectures import build
 from helmholtz.training.data import TrainingData
-from helmholtz.training.image_inputs import ImageInputs
 from helmholtz.training.loop import EpochMetrics, Trainer
-from tests.tiny_training import CLASSES, SIDE, SIZES, TINY, fitted, tiny_data
+from tests.tiny_training import CLASSES, INPUTS, SIDE, SIZES, TINY, fitted, tiny_data
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -24,7 +23,7 @@ def test_it_learns() -> None:
     calls: list[tuple[int, EpochMetrics]] = []
     model = build("image", "A", (SIDE, SIDE, 3), CLASSES)
     training = Training(epochs=12, batch_size=4, learning_rate=0.01, input_size=SIDE)
-    result = Trainer(model, tiny_data(), ImageInputs(SIDE), training).fit(0, lambda *call: calls.append(call))
+    result = Trainer(model, tiny_data(), INPUTS, training).fit(0, lambda *call: calls.append(call))
     assert result.status == "complete"
     assert result.test_accuracy is not None
     assert result.test_accuracy > 0.8  # chance is 0.33
@@ -42,7 +41,7 @@ def test_the_model_keeps_the_best_epochs_weights_and_is_tested_with_them() -> No
     model = build("image", "A", (SIDE, SIDE, 3), CLASSES)
     snapshots: list[list[np.ndarray]] = []
     training = TINY.model_copy(update={"epochs": 5})
-    result = Trainer(model, data, ImageInputs(SIDE), training).fit(0, lambda *_: snapshots.append(model.get_weights()))
+    result = Trainer(model, data, INPUTS, training).fit(0, lambda *_: snapshots.append(model.get_weights()))
     assert result.best_epoch is not None
     for kept, best in zip(model.get_weights(), snapshots[result.best_epoch - 1], strict=True):
         np.testing.assert_array_equal(kept, best)
@@ -107,7 +106,7 @@ def test_one_step_is_sgd_with_nesterov_momentum_and_decay() -> None:
         weights = [w + 0.9 * v - rate * g for w, v, g in zip(weights, velocity, gradients, strict=True)]
 
     model.set_weights(start)
-    Trainer(model, data, ImageInputs(SIDE), training).fit(seed=0)
+    Trainer(model, data, INPUTS, training).fit(seed=0)
     for got, expected in zip(model.get_weights(), weights, strict=True):
         np.testing.assert_allclose(got, expected, atol=2e-6)
 
@@ -137,22 +136,22 @@ def test_any_batch_size_sees_every_record_once(batch_size: int) -> None:
     for layer in model.layers:
         if hasattr(layer, "rate"):
             layer.rate = 0
-    result = Trainer(model, data, ImageInputs(SIDE), training).fit(seed=0)
+    result = Trainer(model, data, INPUTS, training).fit(seed=0)
     # Weights stand still and nothing is random: the training pass is an evaluation.
-    loss, right = loop._evaluation(model, ImageInputs(SIDE))(data.train)
+    loss, right = loop._evaluation(model, INPUTS)(data.train)
     assert (result.curves.train_loss[0], result.curves.train_accuracy[0]) == pytest.approx((loss, right.mean()), rel=1e-5)
 
 
 def test_evaluation_does_not_depend_on_its_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     records = tiny_data().train
     model = build("image", "A", (SIDE, SIDE, 3), CLASSES)
-    whole, which = loop._evaluation(model, ImageInputs(SIDE))(records)
+    whole, which = loop._evaluation(model, INPUTS)(records)
     for batch in (1, 7, 30, 1_000):
         monkeypatch.setattr(loop, "EVALUATION_BATCH", batch)
-        loss, right = loop._evaluation(model, ImageInputs(SIDE))(records)
+        loss, right = loop._evaluation(model, INPUTS)(records)
         assert loss == pytest.approx(whole, rel=1e-6)
         assert right.tolist() == which.tolist()
-    predicted = model(ImageInputs(SIDE).scaled(records.inputs), training=False).numpy().argmax(1)
+    predicted = model(INPUTS.scaled(records.inputs), training=False).numpy().argmax(1)
     assert which.tolist() == (predicted == records.labels.numpy()).tolist()
 
 
@@ -213,7 +212,7 @@ def test_the_gpus_path_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_seed_after_others_is_as_if_it_were_the_first(training: Training) -> None:
     """Weights, momentum, learning rate and dropout: nothing is left of the seeds before, to the bit."""
     networks = [build("image", "A", (SIDE, SIDE, 3), CLASSES, seed=seed, precision=training.precision) for seed in (7, 5)]
-    trainer = Trainer(networks[0], tiny_data(), ImageInputs(SIDE), training)
+    trainer = Trainer(networks[0], tiny_data(), INPUTS, training)
     trainer.fit(seed=7)
     trainer.restart(networks[1])
     (alone, weights), result = fitted(training, 5), trainer.fit(seed=5)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,16 +13,20 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from helmholtz.errors import ShardError, TrainingError
+from helmholtz.codecs.jpeg import JpegCodec
+from helmholtz.errors import BadRecord, ShardError, TrainingError
+from helmholtz.levels import Level
 from helmholtz.manifest import LevelManifest, ShardEntry, SplitEntry, level_folder
 from helmholtz.shards import ShardWriter
 from helmholtz.sources.base import SPLITS, Split
 from helmholtz.storage import LocalStore
 from helmholtz.training import data
 from helmholtz.training.data import load_level, load_split, stage
-from helmholtz.training.image_inputs import ImageInputs, augment, decode_image
+from helmholtz.training.image_inputs import ImageInputs, augment
 
 Record = tuple[str, int, bytes]
+
+CODEC = JpegCodec("4:2:0", 1 << 20)
 
 
 def picture(height: int, width: int, seed: int = 0) -> Image.Image:
@@ -95,25 +101,64 @@ def store(tmp_path: Path) -> LocalStore:
     return LocalStore(str(tmp_path))
 
 
+def check_pixels(payload: bytes) -> None:
+    """What the networks get is what Pillow sees, and what TensorFlow would decode."""
+    by_pillow = np.asarray(Image.open(io.BytesIO(payload)).convert("RGB"))
+    np.testing.assert_array_equal(CODEC.decode(payload), by_pillow)
+    if payload.startswith(b"\xff\xd8"):
+        by_tensorflow = tf.io.decode_jpeg(payload, channels=3, dct_method="INTEGER_ACCURATE", fancy_upscaling=True)
+    else:
+        by_tensorflow = tf.io.decode_png(payload, channels=3)
+    np.testing.assert_array_equal(by_tensorflow, by_pillow)
+
+
 @pytest.mark.parametrize("subsampling", ["4:2:0", "4:2:2", "4:4:4"])
 @pytest.mark.parametrize("quality", [1, 5, 10, 25, 50, 75, 90, 95, 100])
 def test_jpeg_pixels_are_pillows(quality: int, subsampling: str) -> None:
     for height, width in ((32, 32), (33, 17), (1, 1), (7, 200)):
-        payload = encoded(picture(height, width, quality), format="JPEG", quality=quality, subsampling=subsampling)
-        np.testing.assert_array_equal(decode_image(payload), np.asarray(Image.open(io.BytesIO(payload))))
+        check_pixels(encoded(picture(height, width, quality), format="JPEG", quality=quality, subsampling=subsampling))
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-@pytest.mark.parametrize("options", [{"progressive": True}, {"optimize": True}, {"restart_marker_blocks": 1}])
+@pytest.mark.parametrize(
+    "options", [{"progressive": True}, {"optimize": True}, {"restart_marker_blocks": 1}, {"comment": b"x"}]
+)
 def test_other_kinds_of_jpeg_too(mode: str, options: dict[str, object]) -> None:
-    payload = encoded(picture(40, 24).convert(mode), format="JPEG", **options)
-    np.testing.assert_array_equal(decode_image(payload), np.asarray(Image.open(io.BytesIO(payload)).convert("RGB")))
+    check_pixels(encoded(picture(40, 24).convert(mode), format="JPEG", **options))
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "1"])
 def test_png_pixels_are_pillows(mode: str) -> None:
-    payload = encoded(picture(19, 31).convert(mode), format="PNG")
-    np.testing.assert_array_equal(decode_image(payload), np.asarray(Image.open(io.BytesIO(payload)).convert("RGB")))
+    check_pixels(encoded(picture(19, 31).convert(mode), format="PNG"))
+
+
+@pytest.mark.parametrize("level", ["none", 50])
+@pytest.mark.parametrize("claimed", [(1, 1), (64, 64), (60_000, 60_000)])
+def test_a_file_of_another_size_than_its_header_claims(level: Level, claimed: tuple[int, int]) -> None:
+    payload = CODEC.encode(CODEC.prepare(np.asarray(picture(32, 32))), level).data
+    height, width = claimed
+    if level == "none":
+        head = b"IHDR" + struct.pack(">II", width, height) + payload[24:29]
+        forged = payload[:12] + head + struct.pack(">I", zlib.crc32(head)) + payload[33:]
+    else:
+        forged = payload[:163] + struct.pack(">HH", height, width) + payload[167:]
+    if height * width > CODEC.max_pixels or (level == "none" and height > 32):  # PNG is checked to its end
+        with pytest.raises(BadRecord):
+            CODEC.decode(forged)
+    else:
+        assert CODEC.decode(forged).shape == (height, width, 3)  # as far as the pixels go, the rest is grey
+
+
+def test_a_second_frame_does_not_get_the_memory_it_asks_for() -> None:
+    small, large = (encoded(picture(side, side), format="JPEG") for side in (8, 900))
+    # Where the frame header is looked for stands a small one, inside a comment; the frame that counts is larger.
+    start = small[:20]
+    comment = b"\xff\xfe" + struct.pack(">H", 158 - 20 - 2 + 19) + bytes(158 - 20 - 4) + small[158:177]
+    forged = start + comment + large[20:]
+    assert forged[158:163] == b"\xff\xc0\x00\x11\x08"
+    assert CODEC.decode(forged).shape == (900, 900, 3)
+    with pytest.raises(BadRecord, match="pixels"):
+        JpegCodec("4:2:0", 100).decode(forged)
 
 
 def test_records_come_in_the_order_of_the_shards(tmp_path: Path) -> None:
@@ -122,7 +167,7 @@ def test_records_come_in_the_order_of_the_shards(tmp_path: Path) -> None:
 
     shards = [[(f"{i}", i % 3, slow_or_quick(i)) for i in range(start, start + 300)] for start in (0, 300)]
     paths, entry = write_shards(tmp_path, "train", shards, classes=3)
-    records = load_split(paths, entry, ImageInputs(8))
+    records = load_split(paths, entry, ImageInputs(CODEC, 8))
     np.testing.assert_array_equal(records.labels, [i % 3 for i in range(600)])
     for i in (0, 1, 299, 300, 599):
         np.testing.assert_array_equal(records.inputs[i], np.asarray(picture(8, 8, i)))
@@ -133,14 +178,14 @@ def test_records_come_in_the_order_of_the_shards(tmp_path: Path) -> None:
 
 def test_an_empty_shard_among_others(tmp_path: Path) -> None:
     paths, entry = write_shards(tmp_path, "train", [[], [("a", 1, png())], []])
-    assert load_split(paths, entry, ImageInputs(8)).inputs.shape == (1, 8, 8, 3)
+    assert load_split(paths, entry, ImageInputs(CODEC, 8)).inputs.shape == (1, 8, 8, 3)
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (16, 48), (5, 9)])
 def test_other_sizes_are_resized_after_decoding(tmp_path: Path, shape: tuple[int, int]) -> None:
     image = picture(*shape)
     paths, entry = write_shards(tmp_path, "train", [[("k", 0, encoded(image, format="PNG"))]])
-    got = np.asarray(load_split(paths, entry, ImageInputs(16)).inputs[0], np.int32)
+    got = np.asarray(load_split(paths, entry, ImageInputs(CODEC, 16)).inputs[0], np.int32)
     pillow = np.asarray(image.resize((16, 16), Image.Resampling.BILINEAR), np.int32)  # antialiased, in fixed point
     assert got.shape == (16, 16, 3)
     assert np.abs(got - pillow).max() <= 1
@@ -158,7 +203,7 @@ def test_other_sizes_are_resized_after_decoding(tmp_path: Path, shape: tuple[int
 def test_counts_are_the_manifests(tmp_path: Path, change: Callable[[SplitEntry], SplitEntry], message: str) -> None:
     paths, entry = write_shards(tmp_path, "train", [[("a", 0, png()), ("b", 1, png())]] * 2)
     with pytest.raises(ShardError, match=message):
-        load_split(paths, change(entry), ImageInputs(8))
+        load_split(paths, change(entry), ImageInputs(CODEC, 8))
 
 
 @pytest.mark.parametrize("label", [-1, 2**40])
@@ -173,21 +218,21 @@ def test_labels_out_of_range(tmp_path: Path, label: int) -> None:
         writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
     entry = write_shards(tmp_path / "other", "train", [[("k", 0, png())]])[1]
     with pytest.raises(ShardError, match="label"):
-        load_split([path], entry, ImageInputs(8))
+        load_split([path], entry, ImageInputs(CODEC, 8))
 
 
 @pytest.mark.parametrize("payload", [b"", b"nonsense", png()[:60], encoded(picture(32, 32), format="JPEG")[:300]])
 def test_a_payload_that_does_not_decode_names_its_record(tmp_path: Path, payload: bytes) -> None:
     paths, entry = write_shards(tmp_path, "train", [[("a", 0, png())], [("b", 1, png()), ("c", 1, payload)]])
     with pytest.raises(ShardError, match=r"train-00001-of-00002.tfrecord: record 1 can't be read .*delete"):
-        load_split(paths, entry, ImageInputs(8))
+        load_split(paths, entry, ImageInputs(CODEC, 8))
 
 
 def test_a_truncated_shard_is_refused_while_reading(tmp_path: Path) -> None:
     paths, entry = write_shards(tmp_path, "train", [[("a", 0, png()), ("b", 1, png())]])
     paths[0].write_bytes(paths[0].read_bytes()[:-10])
     with pytest.raises(ShardError, match="record 1 can't be read"):
-        load_split(paths, entry, ImageInputs(8))
+        load_split(paths, entry, ImageInputs(CODEC, 8))
 
 
 def test_stage_fetches_and_verifies(store: LocalStore, tmp_path: Path) -> None:
@@ -221,7 +266,7 @@ def test_a_damaged_shard_is_named(store: LocalStore, tmp_path: Path, damage: Cal
     shard = manifest.splits["validation"].shards[1].name
     damage(Path(store.uri, level_folder("d", "jpeg-420", "none"), shard))
     with pytest.raises(ShardError, match=rf"{shard}: .*{message}.*; delete this level's manifest.json and run again"):
-        load_level(store, manifest, ImageInputs(8))
+        load_level(store, manifest, ImageInputs(CODEC, 8))
     assert not list(Path(store.uri, ".tmp").iterdir())  # nothing staged is left behind
 
 
@@ -235,7 +280,7 @@ def test_a_shards_name_stays_in_its_folder(store: LocalStore, tmp_path: Path, na
 
 
 def test_a_level_is_loaded_whole(store: LocalStore) -> None:
-    level = load_level(store, make_level(store, 7), ImageInputs(8))
+    level = load_level(store, make_level(store, 7), ImageInputs(CODEC, 8))
     assert [len(records) for records in (level.train, level.validation, level.test)] == [7, 7, 7]
     np.testing.assert_array_equal(level.train.inputs[0], np.asarray(picture(8, 8, 0)))
 
@@ -244,7 +289,7 @@ def test_a_split_without_records_is_refused(store: LocalStore) -> None:
     manifest = make_level(store)
     splits = {"train": manifest.splits["train"]}
     with pytest.raises(TrainingError, match="no validation and no test records"):
-        load_level(store, manifest.model_copy(update={"splits": splits}), ImageInputs(8))
+        load_level(store, manifest.model_copy(update={"splits": splits}), ImageInputs(CODEC, 8))
 
 
 def test_what_does_not_fit_in_memory_is_refused(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,9 +297,9 @@ def test_what_does_not_fit_in_memory_is_refused(store: LocalStore, monkeypatch: 
     needed = 3 * 6 * 8 * 8 * 3
     monkeypatch.setattr(data, "available_memory", lambda: needed * 2)
     with pytest.raises(TrainingError, match=f"takes {needed:,} bytes decoded at 8x8, .* lower training.input_size"):
-        load_level(store, manifest, ImageInputs(8))
+        load_level(store, manifest, ImageInputs(CODEC, 8))
     monkeypatch.setattr(data, "available_memory", lambda: needed * 3)
-    load_level(store, manifest, ImageInputs(8))
+    load_level(store, manifest, ImageInputs(CODEC, 8))
 
 
 def test_available_memory_is_plausible() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from helmholtz.codecs.jpeg import JpegCodec
 from helmholtz.experiment import Experiment, Training
 from helmholtz.levels import Level
 from helmholtz.manifest import LevelManifest, SplitEntry, level_folder
@@ -20,6 +21,7 @@ from helmholtz.training.loop import FitResult, Trainer
 
 CLASSES = 3
 SIDE = 8
+INPUTS = ImageInputs(JpegCodec("4:2:0", 1 << 20), SIDE)
 SIZES = {"train": 60, "validation": 24, "test": 24}
 TINY = Training(epochs=2, batch_size=20, learning_rate=0.05, input_size=SIDE)
 
@@ -40,7 +42,7 @@ def tiny_data(strength: float = 30) -> TrainingData:
 
 def fitted(training: Training = TINY, seed: int = 0, data: TrainingData | None = None) -> tuple[FitResult, list[np.ndarray]]:
     model = build("image", "A", (SIDE, SIDE, 3), CLASSES, seed=seed, precision=training.precision)
-    return Trainer(model, data or tiny_data(), ImageInputs(SIDE), training).fit(seed), model.get_weights()
+    return Trainer(model, data or tiny_data(), INPUTS, training).fit(seed), model.get_weights()
 
 
 def make_level(store: LocalStore, level: Level, strength: float) -> None:

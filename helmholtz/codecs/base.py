@@ -82,8 +82,11 @@ class Codec(Protocol):
     def encode(self, record: Prepared, level: Level) -> Encoded:
         """The record at `level`; ``none`` is lossless."""
 
-    def decode(self, payload: bytes) -> Any:
-        """What `encode` wrote, as the samples that a trainer sees, before any resizing. Raises BadRecord if it is damaged."""
+    def decode(self, payload: bytes, into: Any = None) -> Any:
+        """What `encode` wrote, as the samples that a trainer sees, before any resizing. Raises BadRecord if it is damaged.
+
+        They may be written to the array `into`, which then is what is returned, if it has their shape.
+        """
 
     def versions(self) -> dict[str, str]:
         """Names and versions of the libraries that write the payloads."""

@@ -130,7 +130,7 @@ class Mp3Codec:
         stream = read_stream(data)
         return Encoded(data, stream.coded_bits, bitrate=stream.bitrate, coded_rate=stream.sample_rate)
 
-    def decode(self, payload: bytes) -> Samples:
+    def decode(self, payload: bytes, into: Samples | None = None) -> Samples:  # noqa: ARG002  # resampling makes an array
         """The clip in `payload`, as `encode` wrote it: int16 [frames], mono, 44.1 kHz, aligned with the original.
 
         Raises BadRecord if it isn't one.

@@ -8,14 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import tensorflow as tf
 
 from helmholtz.audio import SAMPLE_RATE
 from helmholtz.training.features import MELS, log_mel, spectrogram_frames
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from helmholtz.codecs.base import Codec
 
 
@@ -38,15 +37,13 @@ class AudioInputs:
         """float32."""
         return tf.float32
 
-    def decode(self, payload: Any) -> Any:
+    def samples(self, count: int) -> Any:
+        """int16 [count, frames]."""
+        return np.empty((count, self.frames), np.int16)
+
+    def decode(self, payload: bytes, into: Any) -> None:
         """int16 [frames], mono, 44.1 kHz, aligned with the original at every level."""
-
-        def samples(data: bytes) -> np.ndarray:
-            decoded: np.ndarray = self.codec.decode(data)
-            return decoded
-
-        # Not stateful: else deterministic operations would have it run in one thread.
-        return tf.ensure_shape(tf.numpy_function(samples, [payload], tf.int16, stateful=False), [self.frames])
+        into[:] = self.codec.decode(payload)
 
     def features(self, samples: Any) -> Any:
         """Log-mel spectrograms, float32 [n, *shape]."""

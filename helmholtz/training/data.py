@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import math
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from helmholtz.errors import ShardError, TrainingError
+from helmholtz.errors import BadRecord, ShardError, TrainingError
 from helmholtz.manifest import LevelManifest, ShardEntry, SplitEntry, level_folder
-from helmholtz.shards import damaged, fetch_shard
+from helmholtz.shards import damaged, fetch_shard, read_shard
 from helmholtz.sources.base import SPLITS, Split
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from concurrent.futures import Executor
 
     from helmholtz.storage import Store
     from helmholtz.training.inputs import Inputs
 
 MEMORY_SHARE = 0.4  # of the available memory that a decoded level may take: twice that while its batches are joined
 _READ_BATCH = 256  # records
+_THREAD_BYTES = 1 << 20  # decoded, that are worth a thread: below, Python's lock costs more than it gives
 _DOWNLOADS = 8  # at once
 
 
@@ -83,28 +86,86 @@ def stage(store: Store, manifest: LevelManifest, folder: Path) -> dict[Split, li
 
 
 def load_split(paths: Sequence[Path], split: SplitEntry, inputs: Inputs) -> Records:
-    """The records of a split, decoded, in the order of the shards.
+    """The records of a split, decoded by the codec, in the order of the shards.
 
     Raises ShardError where the records aren't as many, per class, as the manifest's entry `split` says, or where one
     can't be decoded.
     """
-    examples = tf.data.TFRecordDataset([str(path) for path in paths])
-    records = examples.map(lambda example: _parse(example, inputs), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    features = records.batch(_READ_BATCH).map(lambda samples, labels: (inputs.features(samples), labels))
-    batches, done = [], 0
-    try:
-        for batch in features.prefetch(2):
-            batches.append(batch)
-            done += len(batch[1])
-            if done > split.records:
+    kept = np.empty((split.records, *inputs.shape), inputs.dtype.as_numpy_dtype)
+    labels = np.empty(split.records, np.int64)
+    done, threads = 0, _threads()
+    # One array for all batches: it stays in the cache.
+    samples = inputs.samples(min(split.records, _READ_BATCH))
+    with ThreadPoolExecutor(threads) as pool:
+        for batch in _batches(paths):
+            end = done + len(batch)
+            if end > split.records:
                 raise damaged(_names(paths), f"more than {split.records} records")
-    except tf.errors.OpError as error:
-        raise _first_bad(paths, inputs) from error
+            labels[done:end] = [record.label for record in batch]
+            _decode_all(batch, inputs, samples, pool, min(threads, kept[done:end].nbytes // _THREAD_BYTES))
+            kept[done:end] = inputs.features(samples[: len(batch)])
+            done = end
     if done != split.records:
         raise damaged(_names(paths), f"{done} records instead of {split.records}")
-    labels = tf.concat([batch_labels for _, batch_labels in batches], 0)
-    _check_labels(labels.numpy(), split, paths)
-    return Records(tf.concat([batch_inputs for batch_inputs, _ in batches], 0), tf.cast(labels, tf.int32))
+    _check_labels(labels, split, paths)
+    return Records(tf.convert_to_tensor(kept), tf.constant(labels, tf.int32))
+
+
+class _Read(NamedTuple):
+    """A record of a shard, as read."""
+
+    path: Path
+    number: int
+    label: int
+    payload: bytes
+
+    def damaged(self, reason: str) -> ShardError:
+        """The error that it can't be read."""
+        return damaged(self.path.name, f"record {self.number} can't be read ({reason})")
+
+
+def _batches(paths: Sequence[Path]) -> Iterator[list[_Read]]:
+    """The records of the shards, `_READ_BATCH` at a time."""
+    batch = []
+    for path in paths:
+        number = 0
+        try:
+            for _, label, payload in read_shard(path):
+                batch.append(_Read(path, number, label, payload))
+                number += 1
+                if len(batch) == _READ_BATCH:
+                    yield batch
+                    batch = []
+        except ShardError as error:
+            raise _Read(path, number, 0, b"").damaged(str(error).rpartition(": ")[2]) from error
+    if batch:
+        yield batch
+
+
+def _decode_all(batch: Sequence[_Read], inputs: Inputs, samples: Any, pool: Executor, threads: int) -> None:
+    if threads < 2:
+        _decode(batch, inputs, samples)
+        return
+    share = math.ceil(len(batch) / threads)
+
+    def decode(start: int) -> None:
+        _decode(batch[start : start + share], inputs, samples[start : start + share])
+
+    list(pool.map(decode, range(0, len(batch), share)))
+
+
+def _decode(records: Sequence[_Read], inputs: Inputs, samples: Any) -> None:
+    for record, row in zip(records, samples, strict=False):
+        try:
+            inputs.decode(record.payload, row)
+        except BadRecord as error:
+            raise record.damaged(error.reason) from error
+
+
+def _threads() -> int:
+    """As many as TensorFlow uses for one operation."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return tf.config.threading.get_intra_op_parallelism_threads() or cores
 
 
 def available_memory() -> int | None:
@@ -122,13 +183,6 @@ def available_memory() -> int | None:
     return min(limits, default=None)
 
 
-def _parse(example: Any, inputs: Inputs) -> tuple[Any, Any]:
-    """(decoded samples, int64) of a serialised example."""
-    features = {"payload": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
-    parsed = tf.io.parse_single_example(example, features)
-    return inputs.decode(parsed["payload"]), parsed["label"]
-
-
 def _check_labels(labels: np.ndarray, split: SplitEntry, paths: Sequence[Path]) -> None:
     classes = len(split.per_class)
     wrong = labels[(labels < 0) | (labels >= classes)]
@@ -137,18 +191,6 @@ def _check_labels(labels: np.ndarray, split: SplitEntry, paths: Sequence[Path]) 
     counts = tuple(int(count) for count in np.bincount(labels, minlength=classes))
     if counts != split.per_class:
         raise damaged(_names(paths), f"records per class {counts} instead of {split.per_class}")
-
-
-def _first_bad(paths: Sequence[Path], inputs: Inputs) -> ShardError:
-    """What to tell about shards that don't decode: the first record at fault."""
-    for path in paths:
-        number = 0
-        try:
-            for _ in tf.data.TFRecordDataset(str(path)).map(lambda example: _parse(example, inputs)):
-                number += 1
-        except tf.errors.OpError as error:
-            return damaged(path.name, f"record {number} can't be read ({str(error.message).splitlines()[0][:120]})")
-    return damaged(_names(paths), "a record can't be read")
 
 
 def _check_memory(manifest: LevelManifest, inputs: Inputs) -> None:

@@ -35,7 +35,8 @@ def spectrogram_frames(frames: int) -> int:
     return 1 + frames // HOP
 
 
-@tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]  # TensorFlow has no types
+# One graph for all shapes: in one for a shape of its own sums are rounded otherwise.
+@tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32)])  # type: ignore[untyped-decorator]  # TensorFlow has no types
 def log_mel(clips: Any) -> Any:
     """float32 [n, 96, 1 + frames // 512] in dB, low bands first, of `clips`, float32 [n, frames] with full scale 1."""
     frames = tf.shape(clips)[1]

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Inputs(Protocol):
-    """The way from a level's payloads to a network's input, for one medium. Methods run inside TensorFlow graphs."""
+    """The way from a level's payloads to a network's input, for one medium. `augment` and `scaled` run inside graphs."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -19,11 +19,14 @@ class Inputs(Protocol):
     def dtype(self) -> Any:
         """TensorFlow's type of the records in memory."""
 
-    def decode(self, payload: Any) -> Any:
-        """The samples of a payload (a string scalar), all of one shape. Raises a TensorFlow OpError if it is damaged."""
+    def samples(self, count: int) -> Any:
+        """An array, not filled, for the samples of `count` payloads."""
+
+    def decode(self, payload: bytes, into: Any) -> None:
+        """Writes the samples of a payload to `into`, a row of `samples`. Raises BadRecord if it is damaged. Thread-safe."""
 
     def features(self, samples: Any) -> Any:
-        """[n, *shape] of `dtype`, kept in memory, of a batch of `decode`d samples."""
+        """[n, *shape] of `dtype`, kept in memory, of n rows of `samples`."""
 
     def augment(self, records: Any, seed: Any) -> Any:
         """`records` [n, *shape], each changed at random as its class isn't; `seed` (int32 [2]) alone decides."""
@@ -45,4 +48,4 @@ def open_inputs(experiment: Experiment) -> Inputs:
 
     if experiment.training.input_size is None:
         raise ValueError("an experiment with images has an input size")
-    return ImageInputs(experiment.training.input_size)
+    return ImageInputs(codec, experiment.training.input_size)
