@@ -28,11 +28,12 @@ def main() -> None:
     parser.add_argument("--write", type=Path, metavar="DOCUMENT", help="put the table into this Markdown file")
     parser.add_argument("--json", type=Path, default=Path("build/bench.json"))
     parser.add_argument("--only", action="append", choices=SCRIPTS, help="this script alone; may be given again")
+    parser.add_argument("--pytorch", metavar="PYTHON", default=sys.executable, help="an interpreter that has PyTorch")
     told = parser.parse_args()
     started, rows = time.monotonic(), []
     print("\n".join(HEAD), flush=True)
     for script in told.only or SCRIPTS:
-        for line in _lines(script):
+        for line in _lines(script, *(("--pytorch", told.pytorch) if script == "train.py" else ())):
             rows.append(line)
             print(_row(line), flush=True)
     found = {"machine": machine(), "minutes": round((time.monotonic() - started) / 60, 1), "rows": rows}
@@ -48,8 +49,8 @@ def main() -> None:
 HEAD = ("| what | n | median | min to max | target | verdict |", "| --- | --- | --- | --- | --- | --- |")
 
 
-def _lines(script: str) -> list[dict[str, Any]]:
-    command = [sys.executable, str(Path(__file__).with_name(script))]
+def _lines(script: str, *arguments: str) -> list[dict[str, Any]]:
+    command = [sys.executable, str(Path(__file__).with_name(script)), *arguments]
     done = subprocess.run(
         command, stdout=subprocess.PIPE, text=True, check=True, env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     )

@@ -132,7 +132,7 @@ def on_two_cores(folder: Path, records: int) -> None:
 
     def stage(runner: str, workers: int) -> float:
         beam = {"runner": runner, "workers": workers}
-        dataset = {"kind": "cifar10", "path": str(folder / "many")}
+        dataset = {"kind": "cifar10", "path": str(folder / "many"), "shards": 32}
         experiment = Experiment.model_validate({"dataset": dataset, "levels": ["none", *LEVELS], "beam": beam})
         store = open_store(str(folder / f"root{next(turn)}"))
         index = index_dataset(store, experiment.dataset)
@@ -158,7 +158,7 @@ def main() -> None:
         against_the_encoder("compress 256x256, 9 levels / bare encoder, one core", folder, large, 0.9)
         against_the_reference(folder)
         if len(os.sched_getaffinity(0)) > 1:
-            on_two_cores(folder, 60_000)
+            on_two_cores(folder, 240_000)
 
 
 if __name__ == "__main__":

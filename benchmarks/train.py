@@ -5,8 +5,13 @@ The loop has augmentation, metrics, validation, TensorBoard events and checkpoin
 
 from __future__ import annotations
 
+import argparse
+import atexit
 import os
+import subprocess
+import sys
 import tempfile
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -27,9 +32,9 @@ from helmholtz.training.loop import EpochMetrics, Trainer
 from helmholtz.training.trial import _write_scalars
 from helmholtz.trials import Trial
 
-COUNT = 1280
+COUNT = 3_840
 BATCH = 128
-EPOCHS = 2
+EPOCHS = 1
 BUDGET = Training(epochs=EPOCHS, batch_size=BATCH)
 RUNS = 3
 
@@ -40,21 +45,39 @@ def records() -> Records:
     return Records(images, tf.random.stateless_uniform((COUNT,), (0, 1), 0, 10, tf.int32))
 
 
-def network() -> Any:
+def network(precision: str = "float32") -> Any:
     """Architecture A."""
-    return build("image", "A", (32, 32, 3), 10)
+    return build("image", "A", (32, 32, 3), 10, precision=precision)
 
 
 def main() -> None:
     """Prints a line of JSON each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pytorch", metavar="PYTHON", default=sys.executable, help="an interpreter that has PyTorch")
+    told = parser.parse_args()
     made = records()
-    few = Records(made.inputs[:10], made.labels[:10])
-    trainer = Trainer(network(), TrainingData(made, few, few), ImageInputs(JpegCodec("4:2:0", 1 << 20), 32), BUDGET)
+    single, half = ours(made, "float32"), ours(made, "mixed_bfloat16")
+    theirs = reference(made)
+    compare("train A, float32 / bare train step", single, bare_step(made), target=0.95, runs=RUNS)
+    compare("train A, float32 / the reference's loop in today's Keras", single, theirs, target=1.2, runs=RUNS)
+    if torch_rate := pytorch(told.pytorch):
+        compare("train A, float32 / bare updates of the same network in PyTorch", single, torch_rate, target=1.0, runs=RUNS)
+    if _has_bfloat16():
+        bare = bare_step(made, "mixed_bfloat16")
+        compare("train A, mixed bfloat16 / bare train step", half, bare, target=0.95, runs=RUNS)
+        compare("train A, mixed bfloat16 / the reference's loop (float32)", half, theirs, target=2.0, runs=RUNS)
 
-    def ours() -> float:
+
+def ours(made: Records, precision: Any) -> Any:
+    """A whole training, of as many images a second."""
+    few, training = Records(made.inputs[:10], made.labels[:10]), BUDGET.model_copy(update={"precision": precision})
+    codec = JpegCodec("4:2:0", 1 << 20)
+    trainer = Trainer(network(precision), TrainingData(made, few, few), ImageInputs(codec, 32), training)
+
+    def run() -> float:
         with tempfile.TemporaryDirectory() as folder:
             writer = tf.summary.create_file_writer(folder)
-            trial = Trial("d", "jpeg-420", 50, "A", 0, BUDGET)
+            trial = Trial("d", "jpeg-420", 50, "A", 0, training)
             checkpoints = Checkpoints(open_store(folder), trial, {}, seconds=1e9)
 
             def on_epoch(epoch: int, metrics: EpochMetrics) -> None:
@@ -62,16 +85,12 @@ def main() -> None:
 
             return rate(EPOCHS * COUNT, lambda: trainer.fit(0, on_epoch, checkpoints))
 
-    compare("train A, 32x32, batch 128 / bare train step", ours, bare_step(made), target=0.95, runs=RUNS)
-    target = 2.0 if _has_bfloat16() else 1.2
-    compare("train A / the reference's loop in today's Keras", ours, reference(made), target=target, runs=RUNS)
-    if torch_rate := pytorch():
-        compare("train A / the same network in PyTorch", ours, torch_rate, target=1.0, runs=RUNS)
+    return run
 
 
-def bare_step(made: Records) -> Any:
+def bare_step(made: Records, precision: str = "float32") -> Any:
     """Nothing but updates, on one batch that lies there."""
-    model = network()
+    model = network(precision)
     optimiser = keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True)
     optimiser.build(model.trainable_variables)
     batch, labels = tf.cast(made.inputs[:BATCH], tf.float32) / 255.0, made.labels[:BATCH]
@@ -101,36 +120,20 @@ def reference(made: Records) -> Any:
     return lambda: rate(EPOCHS * COUNT, loop)
 
 
-def pytorch() -> Any:
-    """Bare updates of the same network in PyTorch, float32; None where it isn't installed."""
-    try:
-        import torch
-        from torch import nn
-    except ImportError:
+def pytorch(python: str) -> Any:
+    """Bare updates of the same network in PyTorch, float32; None where that Python has none."""
+    command = [python, str(Path(__file__).with_name("pytorch_step.py"))]
+    serving = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    asked, answered = serving.stdin, serving.stdout
+    if asked is None or answered is None or not answered.readline():
         return None
+    atexit.register(serving.kill)
 
-    def conv(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> list[nn.Module]:
-        padding = [] if size == 1 else [nn.ZeroPad2d((0, 1, 0, 1) if stride == 2 else 1)]  # as "same" pads
-        return [*padding, nn.Conv2d(inputs, outputs, size, stride)]
+    def loop() -> float:
+        print(EPOCHS * COUNT, file=asked, flush=True)
+        return float(answered.readline())
 
-    relu, drop = nn.ReLU, lambda: nn.Dropout(0.5)
-    model = nn.Sequential(
-        *conv(3, 32), relu(), *conv(32, 64), relu(), *conv(64, 128, stride=2), drop(),
-        *conv(128, 128), relu(), *conv(128, 128), relu(), *conv(128, 128, stride=2), drop(),
-        *conv(128, 128), relu(), *conv(128, 128, 1), relu(), *conv(128, 10, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
-    ).to(memory_format=torch.channels_last)  # fmt: skip
-    assert sum(each.numel() for each in model.parameters()) == network().count_params()
-    optimiser = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9, nesterov=True)
-    batch = torch.rand(BATCH, 3, 32, 32).to(memory_format=torch.channels_last)
-    labels = torch.randint(0, 10, (BATCH,))
-
-    def loop() -> None:
-        for _ in range(EPOCHS * COUNT // BATCH):
-            optimiser.zero_grad()
-            nn.functional.cross_entropy(model(batch), labels).backward()
-            optimiser.step()
-
-    return lambda: rate(EPOCHS * COUNT, loop)
+    return loop
 
 
 def _has_bfloat16() -> bool:
