@@ -107,16 +107,19 @@ def spectrograms(folder: Path, clips: Sequence[np.ndarray]) -> None:
     experiment = _experiment()
     inputs, labels = open_inputs(experiment), [number % 2 for number in range(len(clips))]
     payloads = [CODEC.encode(Prepared(clip, CODEC.frames), 32).data for clip in clips]
-    made, made_entry = _shard(folder / "made.tfrecord", payloads, labels)
+    made, made_entry = _shard(folder / "made", payloads, labels)
     features = inputs.features(tf.constant(np.stack([CODEC.decode(payload) for payload in payloads])))
     halves = [np.asarray(one, np.float16).tobytes() for one in features]
-    stored, stored_entry = _shard(folder / "stored.tfrecord", halves, labels)
+    stored, stored_entry = _shard(folder / "stored", halves, labels)
 
     class Stored(type(inputs)):  # type: ignore[misc]  # the same, but reading what another stage has made
-        def decode(self, payload: object) -> object:
-            return tf.reshape(tf.cast(tf.io.decode_raw(payload, tf.float16), tf.float32), self.shape)
+        def samples(self, count: int) -> np.ndarray:
+            return np.empty((count, *self.shape), np.float16)
 
-        def features(self, samples: object) -> object:
+        def decode(self, payload: bytes, into: np.ndarray) -> None:
+            into[:] = np.frombuffer(payload, np.float16).reshape(into.shape)
+
+        def features(self, samples: np.ndarray) -> np.ndarray:
             return samples
 
     reading = Stored(inputs.codec, inputs.frames)  # type: ignore[attr-defined]  # of audio
@@ -145,7 +148,9 @@ def spectrograms(folder: Path, clips: Sequence[np.ndarray]) -> None:
     print(json.dumps(found), flush=True)
 
 
-def _shard(path: Path, payloads: Sequence[bytes], labels: Sequence[int]) -> tuple[Path, SplitEntry]:
+def _shard(folder: Path, payloads: Sequence[bytes], labels: Sequence[int]) -> tuple[Path, SplitEntry]:
+    folder.mkdir()
+    path = folder / "train-00000-of-00001.tfrecord"
     with ShardWriter(path) as writer:
         for number, (payload, label) in enumerate(zip(payloads, labels, strict=True)):
             writer.add(str(number), label, payload)

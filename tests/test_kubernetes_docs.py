@@ -144,6 +144,20 @@ def test_settings_are_valid(tmp_path: Path) -> None:
         load_experiment(str(path))
 
 
+def test_beam_knows_the_options_of_other_runners() -> None:
+    """Beam ignores an option it doesn't know, with a warning in a log."""
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    sections = [yaml.safe_load(block) for block in blocks(PAGE, "yaml")]
+    given = [Beam.model_validate(found["beam"]).options for found in sections if "beam" in found]
+    assert all(given)
+    for options in given:
+        understood = PipelineOptions(list(options)).get_all_options()
+        for option in options:
+            name, _, value = option.removeprefix("--").partition("=")
+            assert str(understood[name]) == value, option
+
+
 def test_sentences_that_are_ours_are_ours() -> None:
     code = "\n".join(path.read_text() for package in ("helmholtz", "pipelines") for path in (ROOT / package).rglob("*.py"))
     others = {"kubectl get pods", "pod deleted", "is forbidden", "not found", "violates PodSecurity", "log files"}

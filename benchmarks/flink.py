@@ -1,0 +1,160 @@
+"""The compress stage on a Flink cluster on this machine: shards as by the local run, byte for byte, and 1 worker against 2.
+
+It starts a session cluster (a job manager, task managers of one slot), Beam's job server and a pool of external Python
+workers. `--flink` is the folder with Flink's own jars, deps/lib in the PyPI package apache-flink-libraries (1.19);
+`--beam` one with Maven's org.apache.beam:beam-runners-flink-1.19 and all that it needs (mvn dependency:copy-dependencies):
+
+    python benchmarks/flink.py --flink flink/deps/lib --beam beam/lib
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from compress import LEVELS, pictures
+from timing import seconds, tell
+
+from helmholtz.compress import compress
+from helmholtz.dataset import index_dataset
+from helmholtz.experiment import Experiment
+from helmholtz.storage import open_store
+
+RUNTIME = "org.apache.flink.runtime"
+RPC, REST, JOBS, ARTIFACTS, WORKERS = 6123, 8081, 8099, 8098, 50_000  # ports
+_PACKAGES = ("lang", "lang.invoke", "lang.reflect", "net", "io", "nio", "text", "time", "util", "util.concurrent")
+OPENED = [f"--add-opens=java.base/java.{name}=ALL-UNNAMED" for name in _PACKAGES]
+SETTINGS = f"""
+jobmanager.rpc.address: localhost
+jobmanager.rpc.port: {RPC}
+jobmanager.memory.process.size: 1g
+rest.port: {REST}
+taskmanager.numberOfTaskSlots: 1
+taskmanager.cpu.cores: 1
+taskmanager.memory.process.size: 1g
+"""
+RUNS = 3
+
+
+@contextlib.contextmanager
+def running(*command: str, log: Path, port: int | None = None) -> Iterator[None]:
+    """A process for as long as the block runs, which begins when it listens."""
+    here = str(Path(sys.executable).parent)  # the pool starts its workers as "python"
+    environment = os.environ | {"PATH": f"{here}:{os.environ['PATH']}"}
+    with log.open("ab") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True, env=environment)
+    try:
+        for _ in range(600):
+            if process.poll() is not None:
+                raise SystemExit(f"{command[0]} ended:\n{log.read_text()[-3000:]}")
+            if port is None or _listens(port):
+                break
+            time.sleep(0.1)
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, 9)
+        process.wait()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("localhost", port)) == 0
+
+
+@contextlib.contextmanager
+def cluster(flink: Path, beam: Path, workers: int, folder: Path) -> Iterator[None]:
+    """Job manager, as many task managers, job server and pool."""
+    folder.mkdir()
+    (folder / "config.yaml").write_text(SETTINGS)
+    jars = f"{flink}/*"
+    sizes = ["java", "-cp", f"{jars}:{flink.parent}/bin/bash-java-utils.jar", f"{RUNTIME}.util.bash.BashJavaUtils"]
+    sizes += ["GET_TM_RESOURCE_PARAMS", "--configDir", str(folder)]
+    resources = subprocess.run(sizes, check=True, capture_output=True, text=True).stdout
+    found = [line.partition("BASH_JAVA_UTILS_EXEC_RESULT:")[2] for line in resources.splitlines() if "EXEC_RESULT" in line]
+    memory, dynamic = found[0].split(), found[1].split()
+    with contextlib.ExitStack() as stack:
+        manager = ["java", *OPENED, "-cp", jars, f"{RUNTIME}.entrypoint.StandaloneSessionClusterEntrypoint"]
+        stack.enter_context(running(*manager, "--configDir", str(folder), log=folder / "manager.log", port=REST))
+        for number in range(workers):
+            task = ["java", *OPENED, *memory, "-cp", jars, f"{RUNTIME}.taskexecutor.TaskManagerRunner"]
+            arguments = ["--configDir", str(folder), *dynamic]
+            stack.enter_context(running(*task, *arguments, log=folder / f"tasks{number}.log"))
+        server = ["java", *OPENED, "-cp", f"{beam}/*", "org.apache.beam.runners.flink.FlinkJobServerDriver"]
+        server += [f"--flink-master=localhost:{REST}", f"--job-port={JOBS}", f"--artifact-port={ARTIFACTS}"]
+        server += ["--expansion-port=0", f"--artifacts-dir={folder}/artifacts"]
+        stack.enter_context(running(*server, log=folder / "server.log", port=JOBS))
+        pool = [sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={WORKERS}"]
+        stack.enter_context(running(*pool, log=folder / "pool.log", port=WORKERS))
+        while _slots() < workers:
+            time.sleep(0.2)
+        yield
+
+
+def _slots() -> int:
+    with urllib.request.urlopen(f"http://localhost:{REST}/overview") as answer:
+        return int(json.load(answer)["slots-total"])
+
+
+def experiment(data: Path, workers: int = 0) -> Experiment:
+    """On Flink with so many workers; on this process alone with none."""
+    options = ["--job_endpoint=localhost:8099", "--artifact_endpoint=localhost:8098", "--environment_type=EXTERNAL",
+               f"--environment_config=localhost:{WORKERS}", f"--parallelism={workers}"]  # fmt: skip
+    beam = {"runner": "flink", "options": options} if workers else {"runner": "local"}
+    dataset = {"kind": "cifar10", "path": str(data), "shards": 32}
+    return Experiment.model_validate({"dataset": dataset, "levels": ["none", *LEVELS], "beam": beam})
+
+
+def compressed(data: Path, root: Path, workers: int = 0) -> float:
+    """Seconds of the stage, into an empty root."""
+    shutil.rmtree(root, ignore_errors=True)
+    store, wanted = open_store(str(root)), experiment(data, workers)
+    index = index_dataset(store, wanted.dataset)
+    return seconds(lambda: compress(store, wanted, index))
+
+
+def digests(root: Path) -> dict[str, str]:
+    """SHA-256 of all shards and manifests."""
+    paths = [*root.rglob("*.tfrecord"), *root.rglob("manifest.json")]
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def main() -> None:
+    """Prints a line of JSON each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--flink", type=Path, required=True)
+    parser.add_argument("--beam", type=Path, required=True)
+    parser.add_argument("--pictures", type=int, default=240_000)
+    told = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        pictures(folder / "data", told.pictures)
+        compressed(folder / "data", folder / "local")
+        wanted, times = digests(folder / "local"), []
+        with cluster(told.flink, told.beam, 2, folder / "cluster"):
+            for _ in range(RUNS + 1):  # the first warms Java up
+                times.append([])
+                for workers in (1, 2):
+                    times[-1].append(compressed(folder / "data", folder / "flink", workers))
+                    if digests(folder / "flink") != wanted:
+                        raise SystemExit(f"{workers} workers on Flink: other bytes than by the local run")
+        columns = [[round(one, 1) for one in column] for column in zip(*times[1:], strict=True)]
+        print(json.dumps({"identical files": len(wanted), "seconds with 1": columns[0], "with 2": columns[1]}))
+        ratios = [one / two for one, two in times[1:]]
+        tell(f"compress {told.pictures:,} pictures of 32x32 on Flink, 2 workers / 1", ratios, at_least=1.8)
+
+
+if __name__ == "__main__":
+    main()
