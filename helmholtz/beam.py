@@ -15,7 +15,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from helmholtz.dataset import DatasetIndex
-from helmholtz.errors import HelmholtzError
+from helmholtz.errors import ExperimentError, HelmholtzError
 from helmholtz.experiment import Experiment
 from helmholtz.shard_compressor import ShardCompressor, ShardTask
 from helmholtz.storage import Store
@@ -57,7 +57,11 @@ def run_tasks(store: Store, experiment: Experiment, index: DatasetIndex, tasks: 
 
 
 def _run(store: Store, experiment: Experiment, index: DatasetIndex, tasks: Sequence[ShardTask]) -> None:
-    with beam.Pipeline(runner=_RUNNERS[experiment.beam.runner], options=_options(experiment)) as pipeline:
+    try:
+        pipeline = beam.Pipeline(runner=_RUNNERS[experiment.beam.runner], options=_options(experiment, len(tasks)))
+    except ValueError as error:  # Beam's own check, before anything runs
+        raise ExperimentError(f"beam.options: {' '.join(str(error).split())}") from error
+    with pipeline:
         _ = (
             pipeline
             | "Shards" >> beam.Create(list(tasks), reshuffle=True)
@@ -65,10 +69,11 @@ def _run(store: Store, experiment: Experiment, index: DatasetIndex, tasks: Seque
         )
 
 
-def _options(experiment: Experiment) -> PipelineOptions:
+def _options(experiment: Experiment, tasks: int) -> PipelineOptions:
     settings = experiment.beam
     arguments = list(settings.options)
     if settings.runner == "multi-processing":
-        workers = settings.workers or os.cpu_count()
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        workers = min(settings.workers or cores, tasks)  # one without a shard would only take time to start
         arguments += ["--direct_running_mode=multi_processing", f"--direct_num_workers={workers}"]
     return PipelineOptions(arguments)
