@@ -45,7 +45,6 @@ taskmanager.numberOfTaskSlots: 1
 taskmanager.cpu.cores: 1
 taskmanager.memory.process.size: 1g
 """
-RUNS = 3
 
 
 @contextlib.contextmanager
@@ -137,22 +136,22 @@ def main() -> None:
     parser.add_argument("--flink", type=Path, required=True)
     parser.add_argument("--beam", type=Path, required=True)
     parser.add_argument("--pictures", type=int, default=240_000)
+    parser.add_argument("--runs", type=int, default=3)
     told = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         pictures(folder / "data", told.pictures)
         compressed(folder / "data", folder / "local")
-        wanted, times = digests(folder / "local"), []
-        with cluster(told.flink, told.beam, 2, folder / "cluster"):
-            for _ in range(RUNS + 1):  # the first warms Java up
-                times.append([])
-                for workers in (1, 2):
-                    times[-1].append(compressed(folder / "data", folder / "flink", workers))
-                    if digests(folder / "flink") != wanted:
-                        raise SystemExit(f"{workers} workers on Flink: other bytes than by the local run")
-        columns = [[round(one, 1) for one in column] for column in zip(*times[1:], strict=True)]
-        print(json.dumps({"identical files": len(wanted), "seconds with 1": columns[0], "with 2": columns[1]}))
-        ratios = [one / two for one, two in times[1:]]
+        wanted, times = digests(folder / "local"), {}
+        for run in range(told.runs):
+            for workers in (1, 2):
+                with cluster(told.flink, told.beam, workers, folder / f"cluster{run}-{workers}"):
+                    times[run, workers] = compressed(folder / "data", folder / "flink", workers)
+                if digests(folder / "flink") != wanted:
+                    raise SystemExit(f"{workers} workers on Flink: other bytes than by the local run")
+        taken = {f"seconds with {workers}": [round(times[run, workers], 1) for run in range(told.runs)] for workers in (1, 2)}
+        print(json.dumps({"identical files": len(wanted), **taken}))
+        ratios = [times[run, 1] / times[run, 2] for run in range(told.runs)]
         tell(f"compress {told.pictures:,} pictures of 32x32 on Flink, 2 workers / 1", ratios, at_least=1.8)
 
 
