@@ -10,7 +10,7 @@ import pytest
 
 HEAVY = {
     "compress": {"apache_beam", "imagecodecs", "PIL", "skimage"},
-    "train": {"tensorflow", "keras", "scipy", "tensorboard"},
+    "train": {"imagecodecs", "PIL", "tensorflow", "keras", "scipy", "tensorboard"},
     "report": {"imagecodecs", "PIL", "jinja2", "matplotlib", "scipy", "tensorboard", "tensorflow", "keras"},
 }
 BLOCK = """

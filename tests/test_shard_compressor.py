@@ -12,7 +12,7 @@ from PIL import Image
 from helmholtz import shard_compressor
 from helmholtz.compress import compress
 from helmholtz.dataset import index_dataset
-from helmholtz.errors import StorageError
+from helmholtz.errors import HelmholtzError, StorageError
 from helmholtz.shards import read_shard
 from helmholtz.storage import LocalStore
 from tests.test_compress import experiment, run, shards
@@ -69,7 +69,7 @@ class Refusing(LocalStore):
 def test_a_level_that_cannot_be_stored_ends_the_task_and_has_no_part(tmp_path: Path, many: Path) -> None:
     wanted = experiment(many, dataset={"shards": 1, "max_rejected": 0.05})
     store = Refusing(str(tmp_path / "root"))
-    with pytest.raises(StorageError, match="refused"):
+    with pytest.raises(HelmholtzError, match="refused"):
         compress(store, wanted, index_dataset(store, wanted.dataset))
     for part in (tmp_path / "root").glob("data/*/jpeg-420/*/parts/*.json"):
         assert (part.parents[1] / f"{part.stem}.tfrecord").exists(), part
