@@ -159,6 +159,9 @@ def test_a_second_frame_does_not_get_the_memory_it_asks_for() -> None:
     assert CODEC.decode(forged).shape == (900, 900, 3)
     with pytest.raises(BadRecord, match="pixels"):
         JpegCodec("4:2:0", 100).decode(forged)
+    claimed = small[158:163] + b"\0\1\0\1" + small[167:177]  # 1x1 pixel of three channels, where there are 1x3 of one
+    grey = encoded(picture(1, 3).convert("L"), format="JPEG")
+    assert CODEC.decode(start + comment[:-19] + claimed + grey[20:]).shape == (1, 3, 3)
 
 
 def test_records_come_in_the_order_of_the_shards(tmp_path: Path) -> None:

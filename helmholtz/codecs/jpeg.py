@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
@@ -121,10 +122,10 @@ class JpegCodec:
         if decoder is not None and 0 < height * width <= self.max_pixels:
             if into is None or into.shape != (height, width, 3):
                 into = np.empty((height, width, 3), np.uint8)
-            try:
-                return decoder(payload, out=into)
-            except (RuntimeError, ValueError):
-                pass  # whatever is wrong with it, Pillow says
+            with contextlib.suppress(RuntimeError, ValueError):  # whatever is wrong with it, Pillow says
+                decoded = decoder(payload, out=into)
+                if decoded.shape == into.shape:  # one channel of 1x3 pixels fits three of 1x1
+                    return decoded
         from helmholtz.images import decode
 
         return decode(payload, self.max_pixels).samples
