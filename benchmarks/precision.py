@@ -1,4 +1,4 @@
-"""Mixed bfloat16 against float32: accuracy in a paired test on real pictures (CIFAR-10), and speed, timed in turn.
+"""Mixed bfloat16 against float32: accuracy in a paired test on real pictures (CIFAR-10). For speed see train.py.
 
 The same seeds, data and levels in both precisions; what counts is the difference of their test accuracies. Whatever is
 trained is kept in the folder `--to`, so a stopped run goes on. Run, for some half an hour on two cores:

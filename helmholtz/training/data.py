@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
     from helmholtz.storage import Store
     from helmholtz.training.inputs import Inputs
 
-MEMORY_SHARE = 0.4  # of the available memory that a decoded level may take: twice that while its batches are joined
+MEMORY_SHARE = 0.4  # of the available memory that a decoded level may take: twice that while it becomes a tensor
 _READ_BATCH = 256  # records
-_THREAD_BYTES = 1 << 20  # decoded, that are worth a thread: below, Python's lock costs more than it gives
+_READ_BYTES = 1 << 26  # of payloads, after which a batch ends
+_SLOW = 5e-5  # seconds for a record that are worth threads: below, Python's lock costs more than they give
 _DOWNLOADS = 8  # at once
 
 
@@ -102,7 +104,7 @@ def load_split(paths: Sequence[Path], split: SplitEntry, inputs: Inputs) -> Reco
             if end > split.records:
                 raise damaged(_names(paths), f"more than {split.records} records")
             labels[done:end] = [record.label for record in batch]
-            _decode_all(batch, inputs, samples, pool, min(threads, kept[done:end].nbytes // _THREAD_BYTES))
+            _decode_all(batch, inputs, samples, pool, threads)
             kept[done:end] = inputs.features(samples[: len(batch)])
             done = end
     if done != split.records:
@@ -125,25 +127,31 @@ class _Read(NamedTuple):
 
 
 def _batches(paths: Sequence[Path]) -> Iterator[list[_Read]]:
-    """The records of the shards, `_READ_BATCH` at a time."""
-    batch = []
+    """The records of the shards, `_READ_BATCH` at a time, or fewer if they are large."""
+    batch: list[_Read] = []
+    nbytes = 0
     for path in paths:
         number = 0
         try:
             for _, label, payload in read_shard(path):
                 batch.append(_Read(path, number, label, payload))
                 number += 1
-                if len(batch) == _READ_BATCH:
+                nbytes += len(payload)
+                if len(batch) == _READ_BATCH or nbytes >= _READ_BYTES:
                     yield batch
-                    batch = []
+                    batch, nbytes = [], 0
         except ShardError as error:
+            if batch:
+                yield batch  # what is wrong with an earlier record is told first
             raise _Read(path, number, 0, b"").damaged(str(error).rpartition(": ")[2]) from error
     if batch:
         yield batch
 
 
 def _decode_all(batch: Sequence[_Read], inputs: Inputs, samples: Any, pool: Executor, threads: int) -> None:
-    if threads < 2:
+    started = time.perf_counter()
+    _decode(batch[:1], inputs, samples)
+    if threads < 2 or time.perf_counter() - started < _SLOW:
         _decode(batch, inputs, samples)
         return
     share = math.ceil(len(batch) / threads)
