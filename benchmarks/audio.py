@@ -17,6 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow as tf
+from compress import everything
 from timing import compare, rate
 
 from helmholtz.codecs.base import Prepared
@@ -94,7 +95,7 @@ def compression(folder: Path, clips: Sequence[np.ndarray]) -> None:
     tasks = [ShardTask(split, name, LEVELS) for split, name in index.shard_names()]
 
     def ours() -> float:
-        return rate(len(clips) * len(LEVELS), lambda: list(map(compressor, tasks)))
+        return rate(len(clips) * len(LEVELS), lambda: everything(compressor, tasks))
 
     def bare() -> float:
         return rate(len(clips) * len(LEVELS), lambda: [_mp3(clip, int(level)) for clip in clips for level in LEVELS])

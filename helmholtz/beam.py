@@ -38,9 +38,21 @@ class CompressShard(beam.DoFn):
 
     def process(self, task: ShardTask) -> Iterator[str]:
         """Compresses one shard to all levels it lacks."""
-        assert self._compressor is not None  # noqa: S101  # Beam calls setup first
-        self._compressor(task)
+        self._opened()(task)
         yield task.name
+
+    def finish_bundle(self) -> None:
+        """Waits for the last shard: a bundle counts as done only after this."""
+        self._opened().finish()
+
+    def teardown(self) -> None:
+        """Leaves nothing behind of a bundle that failed."""
+        if self._compressor is not None:
+            self._compressor.abandon()
+
+    def _opened(self) -> ShardCompressor:
+        assert self._compressor is not None  # noqa: S101  # Beam calls setup first
+        return self._compressor
 
 
 def run_tasks(store: Store, experiment: Experiment, index: DatasetIndex, tasks: Sequence[ShardTask]) -> None:

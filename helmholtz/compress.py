@@ -3,7 +3,7 @@
 One unit of work is one shard of the record lists: its records are read, encoded at every level that still lacks this
 shard, and written to one file a level. A file is published whole, then its part (a small JSON with its totals); a level's
 manifest is the sum of its parts and is written last. So the stage can be killed anywhere and run again, the bytes don't
-depend on who runs which shard, and memory holds a few records at a time (4 MiB of samples, or one record).
+depend on who runs which shard, and memory holds a few records at a time (256 KiB of samples, or one record).
 """
 
 from __future__ import annotations

@@ -24,22 +24,34 @@ def encode_example(key: str, label: int, payload: bytes) -> bytes:
 
     The bytes are those of protobuf's deterministic serialisation.
     """
-    same, start = _key_and_label(key, label), _payload_start(len(payload))
-    return b"".join((b"\n", _varint(len(same) + len(start) + len(payload)), same, start, payload))
+    same = identity(key, label)
+    start, between = around_identity(len(same), len(payload))
+    return b"".join((start, same, between, payload))
 
 
-@functools.lru_cache(maxsize=1 << 10)  # some records are written together, at one level after the other
-def _key_and_label(key: str, label: int) -> bytes:
+def identity(key: str, label: int) -> bytes:
+    """The part of an Example that a record has at every level: its key and label."""
+    name = key.encode()
+    return b"".join((_key_start(len(name)), name, _label_feature(label)))
+
+
+@functools.lru_cache(maxsize=1 << 10)
+def _key_start(nbytes: int) -> bytes:
+    """What stands before a key of `nbytes`."""
+    return _feature(b"key", _field(1, _field(1, b"", nbytes), nbytes), nbytes)
+
+
+@functools.lru_cache(maxsize=1 << 10)
+def _label_feature(label: int) -> bytes:
     if not -(1 << 63) <= label < 1 << 63:
         raise ValueError(f"label {label} is no int64")
-    number = _varint(label % (1 << 64))  # a negative one takes ten bytes
-    return _feature(b"key", _field(1, _field(1, key.encode()))) + _feature(b"label", _field(3, _field(1, number)))
+    return _feature(b"label", _field(3, _field(1, _varint(label % (1 << 64)))))  # a negative one takes ten bytes
 
 
-@functools.lru_cache(maxsize=1 << 16)
-def _payload_start(nbytes: int) -> bytes:
-    """What stands before a payload of `nbytes`."""
-    return _feature(b"payload", _field(1, _field(1, b"", nbytes), nbytes), nbytes)
+def around_identity(nbytes: int, payload: int) -> tuple[bytes, bytes]:
+    """What stands before an `identity` of `nbytes`, and what between it and a payload of so many bytes."""
+    between = _feature(b"payload", _field(1, _field(1, b"", payload), payload), payload)
+    return b"\n" + _varint(nbytes + len(between) + payload), between
 
 
 def _feature(name: bytes, value: bytes, more: int = 0) -> bytes:
@@ -53,7 +65,6 @@ def _field(number: int, content: bytes, more: int = 0) -> bytes:
     return bytes([number << 3 | 2]) + _varint(len(content) + more) + content
 
 
-@functools.lru_cache(maxsize=1 << 16)
 def _varint(number: int) -> bytes:
     """Seven bits a byte, the lowest first; the top bit says that more follow."""
     found = bytearray()

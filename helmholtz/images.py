@@ -1,4 +1,4 @@
-"""Image files to RGB samples, by Pillow, with every conversion on the way noted.
+"""Image files to RGB samples, by Pillow or as it decodes them, with every conversion on the way noted.
 
 | stored as | becomes | note |
 | --- | --- | --- |
@@ -17,12 +17,17 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from helmholtz.errors import BadRecord
+from helmholtz.plain_images import decode_plain
+
+if TYPE_CHECKING:
+    from helmholtz.codecs.jpeg_stream import JpegStream
 
 # Formats that Pillow decodes by itself or by a bundled library. Not EPS, which it hands to Ghostscript.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
@@ -59,6 +64,7 @@ class Decoded:
     samples: Samples  # uint8 [height, width, 3], RGB, C-contiguous
     format: str  # one of FORMATS
     notes: tuple[str, ...]  # conversions done, see the table above
+    stream: JpegStream | None = None  # of a JPEG file, if it has been read
 
 
 def decode(data: bytes, max_pixels: int) -> Decoded:
@@ -68,6 +74,10 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     """
     if not data:
         raise BadRecord("empty file")
+    if plain := decode_plain(data, max_pixels):
+        height, width, _ = plain.samples.shape
+        check_size(height, width, max_pixels)
+        return Decoded(plain.samples, plain.format, (), plain.stream)
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             check_size(image.height, image.width, max_pixels)
@@ -113,7 +123,7 @@ def _converted(image: Image.Image) -> Decoded:
         grey = (np.asarray(image) >> 8).astype(np.uint8)
         samples = np.repeat(grey[:, :, None], 3, axis=2)
     else:
-        samples = np.asarray(image.convert("RGB"))
+        samples = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
     return Decoded(np.ascontiguousarray(samples), kind, (*notes, *_container_notes(image)))
 
 

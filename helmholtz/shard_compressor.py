@@ -1,11 +1,14 @@
-"""One unit of the compress stage: one shard of the record lists, read once and encoded at every level that lacks it."""
+"""One unit of the compress stage: one shard of the record lists, read once and encoded at every level that lacks it.
+
+A shard is published while the next one is encoded: a disk or a bucket takes its time, and no processor.
+"""
 
 from __future__ import annotations
 
 import contextlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -13,10 +16,11 @@ from typing import Literal
 from pydantic import Field
 
 from helmholtz.codecs import open_codec
-from helmholtz.codecs.base import Encoded, Prepared
+from helmholtz.codecs.base import EncodedBatch, Prepared
 from helmholtz.control import prepare
 from helmholtz.dataset import DatasetIndex, ListedRecord, read_records
-from helmholtz.errors import BadRecord
+from helmholtz.errors import BadRecord, HelmholtzError
+from helmholtz.example import identity
 from helmholtz.experiment import Experiment
 from helmholtz.levels import NONE, Level
 from helmholtz.manifest import RejectedEntry, ShardEntry, level_folder
@@ -29,10 +33,10 @@ from helmholtz.stored import Model
 
 # Encoded together, one level after the other: at 32x32 pixels Python's own calls cost as much as libjpeg's work.
 _BATCH = 64  # records
-_BATCH_BYTES = 1 << 22  # of decoded samples, so that large ones don't pile up
+_BATCH_BYTES = 1 << 18  # of decoded samples: more would not stay in the processor's cache from level to level
 _UPLOADS = 8  # at once: to a bucket, or to a disk that is waited for
 
-Batch = Sequence[tuple[ListedRecord, Prepared]]
+Batch = tuple[Sequence[ListedRecord], Sequence[Prepared]]
 
 
 class ShardPart(Model):
@@ -69,7 +73,7 @@ def part_key(folder: str, name: str) -> str:
 
 
 class ShardCompressor:
-    """Does shard tasks. One a worker process; what it opens (source, codec) it opens once."""
+    """Does shard tasks. One a worker; what it opens (source, codec) it opens once. Not thread-safe."""
 
     def __init__(self, store: Store, experiment: Experiment, index: DatasetIndex) -> None:
         self._store = store
@@ -77,46 +81,95 @@ class ShardCompressor:
         self._codec = open_codec(experiment)
         self._source: Source = open_source(experiment.dataset)
         self._noise = experiment.dataset.noise
+        self._published: _Publication | None = None  # of the last task
 
     def __call__(self, task: ShardTask) -> None:
-        """Writes the task's shard at each of its levels."""
-        records = read_records(self._store, self._index, task.name)
-        with self._store.scratch() as scratch, contextlib.ExitStack() as stack:
-            used = _Used([0] * len(self._index.classes))
+        """Encodes the task's shard at each of its levels. It is published while the next task is encoded, or by `finish`.
+
+        Raises what was in the way of the shard before, too.
+        """
+        try:
+            with contextlib.ExitStack() as stack:
+                scratch = stack.enter_context(self._store.scratch())
+                used, outputs = self._encode(task, scratch)
+                self.finish()
+                self._published = self._publish(task.name, used, outputs, stack.pop_all())
+        except BaseException:
+            self.abandon()
+            raise
+
+    def finish(self) -> None:
+        """Waits until all that was encoded is published. Raises StorageError if it can't be."""
+        published, self._published = self._published, None
+        if published is not None:
+            published.wait()
+
+    def abandon(self) -> None:
+        """Leaves nothing behind of a task that failed, or that nobody waits for."""
+        with contextlib.suppress(HelmholtzError, OSError):
+            self.finish()
+
+    def _encode(self, task: ShardTask, scratch: Path) -> tuple[_Used, list[_Output]]:
+        """The shard at each level, as local files in `scratch`."""
+        used = _Used([0] * len(self._index.classes))
+        with contextlib.ExitStack() as stack:
             outputs = [_Output(level, stack.enter_context(_writer(scratch, level, task.name))) for level in task.levels]
-            for batch in self._batches(records, used):
+            for records, prepared in self._batches(read_records(self._store, self._index, task.name), used):
+                identities = [identity(record.key, record.label) for record in records]
                 for output in outputs:
-                    output.add(batch, [self._codec.encode(prepared, output.level) for _, prepared in batch])
-            stack.close()
-            versions = self._codec.versions() | image()
+                    output.add(identities, self._codec.encode_all(prepared, output.level))
+        return used, outputs
 
-            def publish(output: _Output) -> None:
-                folder = level_folder(self._index.fingerprint, self._codec.identity, output.level)
-                part = output.part(used, versions)
-                self._store.upload(output.writer.path, f"{folder}/{part.shard.name}")
-                self._store.write_bytes(part_key(folder, task.name), part.model_dump_json().encode())
+    def _publish(self, name: str, used: _Used, outputs: Sequence[_Output], files: contextlib.ExitStack) -> _Publication:
+        versions = self._codec.versions() | image()
 
-            with ThreadPoolExecutor(_UPLOADS) as pool:
-                list(pool.map(publish, outputs))
+        def publish(output: _Output) -> None:
+            folder = level_folder(self._index.fingerprint, self._codec.identity, output.level)
+            part = output.part(used, versions)
+            self._store.upload(output.writer.path, f"{folder}/{part.shard.name}")
+            self._store.write_bytes(part_key(folder, name), part.model_dump_json().encode())
 
-    def _batches(self, records: Sequence[ListedRecord], used: _Used) -> Iterator[Batch]:
+        pool = ThreadPoolExecutor(_UPLOADS)
+        uploads = [pool.submit(publish, output) for output in outputs]
+        pool.shutdown(wait=False)
+        return _Publication(files, uploads)
+
+    def _batches(self, listed: Sequence[ListedRecord], used: _Used) -> Iterator[Batch]:
         """The records that can be used, some at a time, ready to be encoded; counts them in `used`, and the others too."""
-        batch: list[tuple[ListedRecord, Prepared]] = []
+        records: list[ListedRecord] = []
+        ready: list[Prepared] = []
         nbytes = 0
-        for record in records:
+        for record in listed:
             try:
                 prepared = prepare(self._codec, self._source.load(record.key, record.digest), record.key, self._noise)
             except BadRecord as error:
                 used.rejected.append(RejectedEntry(key=record.key, reason=error.reason))
                 continue
-            used.add(record, prepared)
-            batch.append((record, prepared))
+            records.append(record)
+            ready.append(prepared)
             nbytes += prepared.samples.nbytes + len(prepared.passthrough or b"")
-            if len(batch) == _BATCH or nbytes >= _BATCH_BYTES:
-                yield batch
-                batch, nbytes = [], 0
-        if batch:
-            yield batch
+            if len(ready) == _BATCH or nbytes >= _BATCH_BYTES:
+                used.add(records, ready)
+                yield records, ready
+                records, ready, nbytes = [], [], 0
+        if ready:
+            used.add(records, ready)
+            yield records, ready
+
+
+@dataclass(frozen=True, slots=True)
+class _Publication:
+    """A shard on its way to the store, at all its levels."""
+
+    files: contextlib.ExitStack  # holds them until they are there
+    uploads: Sequence[Future[None]]
+
+    def wait(self) -> None:
+        """Returns once all have ended. Raises what the first that failed raised."""
+        with self.files:
+            wait(self.uploads)
+            for upload in self.uploads:
+                upload.result()
 
 
 def _writer(scratch: Path, level: Level, name: str) -> ShardWriter:
@@ -136,13 +189,14 @@ class _Used:
     source_levels: Counter[int | None] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
 
-    def add(self, record: ListedRecord, prepared: Prepared) -> None:
-        """Counts one record."""
-        self.per_class[record.label] += 1
-        self.samples += prepared.count
-        self.source_bytes += record.nbytes
-        self.source_levels[prepared.source_level] += 1
-        self.notes.update(prepared.notes)
+    def add(self, records: Sequence[ListedRecord], prepared: Sequence[Prepared]) -> None:
+        """Counts a batch."""
+        for record in records:
+            self.per_class[record.label] += 1
+        self.samples += sum([one.count for one in prepared])
+        self.source_bytes += sum([record.nbytes for record in records])
+        self.source_levels.update([one.source_level for one in prepared])
+        self.notes.update([note for one in prepared for note in one.notes])
 
     def compressed_before(self, level: Level) -> int:
         """How many records had been compressed at `level` or a lower one; of ``none``, 0."""
@@ -160,17 +214,14 @@ class _Output:
     bitrates: float = 0.0
     coded_rates: Counter[str] = field(default_factory=Counter)
 
-    def add(self, batch: Batch, payloads: Sequence[Encoded]) -> None:
+    def add(self, identities: Sequence[bytes], batch: EncodedBatch) -> None:
         """Writes the batch's records, and counts them."""
-        self.writer.extend(
-            [(record.key, record.label, payload.data) for (record, _), payload in zip(batch, payloads, strict=True)]
-        )
-        self.payload_bytes += sum([len(payload.data) for payload in payloads])
-        self.coded_bits += sum([payload.coded_bits for payload in payloads])
-        for payload in payloads:
-            if payload.bitrate is not None:
-                self.bitrates += payload.bitrate
-                self.coded_rates[str(payload.coded_rate)] += 1
+        self.writer.extend(identities, batch.payloads)
+        self.payload_bytes += sum(map(len, batch.payloads))
+        self.coded_bits += batch.coded_bits
+        for bitrate in batch.bitrates:
+            self.bitrates += bitrate
+        self.coded_rates.update(map(str, batch.coded_rates))
 
     def part(self, used: _Used, versions: dict[str, str]) -> ShardPart:
         """The totals, once the file is closed."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Self
@@ -17,13 +17,14 @@ from typing import IO, TYPE_CHECKING, Self
 import google_crc32c
 
 from helmholtz.errors import ShardError
-from helmholtz.example import decode_example, encode_example
+from helmholtz.example import around_identity, decode_example, identity
 from helmholtz.manifest import ShardEntry
 
 if TYPE_CHECKING:
     from helmholtz.storage import Store
 
 _LENGTH, _CRC = struct.Struct("<Q"), struct.Struct("<I")
+_JOINED = 1 << 13  # bytes a record up to which records are joined: a copy of larger ones costs more than a call
 MAX_RECORD_BYTES = 1 << 30  # a longer record is taken for corruption, not allocated
 
 
@@ -39,18 +40,23 @@ class ShardWriter:
 
     def add(self, key: str, label: int, payload: bytes) -> None:
         """Appends one record."""
-        self.extend([(key, label, payload)])
+        self.extend([identity(key, label)], [payload])
 
-    def extend(self, records: Iterable[tuple[str, int, bytes]]) -> None:
-        """Appends records (key, label, payload), written together: small ones would cost as much to write as to make."""
-        examples = [encode_example(key, label, payload) for key, label, payload in records]
-        frames = b"".join([part for data in examples for part in (_length(len(data)), data, _masked_crc(data))])
-        view = memoryview(frames)
-        while view:  # a raw file may take less
-            view = view[self._file.write(view) :]
-        self._sha256.update(frames)
-        self._records += len(examples)
-        self._nbytes += len(frames)
+    def extend(self, identities: Sequence[bytes], payloads: Sequence[bytes]) -> None:
+        """Appends records, each an `example.identity` and a payload: together, for a call costs as much as a small one."""
+        parts: list[bytes] = []
+        for same, payload in zip(identities, payloads, strict=True):
+            length, start, between = _framing(len(same), len(payload))
+            head = b"".join((start, same, between))
+            parts += (length, head, payload, _masked(google_crc32c.extend(google_crc32c.value(head), payload)))
+        nbytes = sum(map(len, parts))
+        for part in parts if nbytes > _JOINED * len(payloads) else (b"".join(parts),):
+            view = memoryview(part)
+            while view:  # a raw file may take less
+                view = view[self._file.write(view) :]
+            self._sha256.update(part)
+        self._records += len(payloads)
+        self._nbytes += nbytes
 
     def entry(self) -> ShardEntry:
         """What was written, once the file is closed."""
@@ -115,6 +121,13 @@ def damaged(where: str, what: str) -> ShardError:
     return ShardError(f"{where}: {what}; delete this level's manifest.json and run again to rewrite it")
 
 
+@functools.lru_cache(maxsize=1 << 16)  # at 32x32 pixels, most records have the length of another
+def _framing(same: int, payload: int) -> tuple[bytes, bytes, bytes]:
+    """The length before an Example with an identity and a payload of so many bytes, and what is around its identity."""
+    start, between = around_identity(same, payload)
+    return _length(len(start) + same + len(between) + payload), start, between
+
+
 @functools.lru_cache(maxsize=1 << 16)
 def _length(nbytes: int) -> bytes:
     length = _LENGTH.pack(nbytes)
@@ -122,5 +135,8 @@ def _length(nbytes: int) -> bytes:
 
 
 def _masked_crc(data: bytes) -> bytes:
-    crc = google_crc32c.value(data)
+    return _masked(google_crc32c.value(data))
+
+
+def _masked(crc: int) -> bytes:
     return _CRC.pack(((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)

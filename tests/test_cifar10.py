@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from blake3 import blake3
 
 from helmholtz.errors import BadRecord, HelmholtzError, SourceError
 from helmholtz.experiment import Dataset
@@ -83,7 +84,7 @@ def check(source: Cifar10, files: dict[str, bytes]) -> None:
         for y, x, channel in ((0, 0, 0), (0, 31, 1), (31, 0, 2), (5, 7, 1)):
             assert pixels[y, x, channel] == stored[1 + 1024 * channel + 32 * y + x]
         assert record.label == stored[0]
-        assert record.digest == hashlib.blake2b(pixels.tobytes(), digest_size=16).hexdigest()
+        assert record.digest == blake3(pixels.tobytes()).hexdigest(length=16)
         assert record.split == ("test" if name == "test_batch.bin" else "train")
         assert (record.nbytes, record.group) == (3073, None)
 

@@ -178,7 +178,7 @@ def test_unusable_records_are_set_aside_and_listed_at_every_level(tmp_path: Path
 
 def test_past_the_stated_share_of_unusable_records_the_run_stops(tmp_path: Path, pictures: Path) -> None:
     for number in range(3):
-        (pictures / "birds" / f"bad{number}.jpg").write_text(f"not a picture {number}")
+        (pictures / "birds" / f"bad{number}.jpg").write_text(f"no picture, {number}")
     with pytest.raises(SourceError, match=r"compressing: 3 of 27 records.*birds/bad0.jpg: not an image.*max_rejected"):
         run(tmp_path, experiment(pictures))
     assert not [*tmp_path.glob("data/**/manifest.json")]

@@ -21,6 +21,7 @@ from PIL import Image
 from helmholtz.codecs.base import Codec, Prepared
 from helmholtz.codecs.jpeg import JpegCodec, Subsampling
 from helmholtz.errors import BadRecord
+from helmholtz.levels import Level
 
 SUBSAMPLINGS: tuple[Subsampling, ...] = get_args(Subsampling)
 CODEC = JpegCodec("4:2:0", 1_000_000)
@@ -281,3 +282,17 @@ def test_tensorflow_reads_every_damaged_file_that_we_accept(seed: int, by_tensor
         accepted += 1
         np.testing.assert_array_equal(by_tensorflow(CODEC.encode(record, "none").data), record.samples)
     assert accepted > 10
+
+
+@pytest.mark.parametrize("level", ["none", 1, 25, 75, 100])
+@pytest.mark.parametrize("subsampling", SUBSAMPLINGS)
+def test_many_at_once_are_what_each_is(level: Level, subsampling: Subsampling) -> None:
+    codec = JpegCodec(subsampling, 1 << 24)
+    random = np.random.default_rng(0)
+    sizes = [(1, 1), (8, 8), (32, 32), (255, 255), (16, 218), (33, 65_300)]  # FF in width and height, and FF DA among them
+    records = [codec.prepare(random.integers(0, 256, (*size, 3), np.uint8)) for size in sizes]
+    each = [codec.encode(record, level) for record in records]
+    together = codec.encode_all(records, level)
+    assert list(together.payloads) == [one.data for one in each]
+    assert together.coded_bits == sum(one.coded_bits for one in each)
+    assert (list(codec.encode_all([], level).payloads), codec.encode_all([], level).coded_bits) == ([], 0)

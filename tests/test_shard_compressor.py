@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from helmholtz import shard_compressor
 from helmholtz.compress import compress
 from helmholtz.dataset import index_dataset
 from helmholtz.errors import HelmholtzError, StorageError
+from helmholtz.shard_compressor import ShardCompressor, ShardTask
 from helmholtz.shards import read_shard
-from helmholtz.storage import LocalStore
+from helmholtz.storage import MAX_BYTES, LocalStore
 from tests.test_compress import experiment, run, shards
 
 COUNT = 150
@@ -64,6 +66,62 @@ class Refusing(LocalStore):
         if "/5/" in key and key.endswith(".tfrecord"):
             raise StorageError(f"{key}: refused")
         super().upload(path, key)
+
+
+@dataclass(frozen=True)
+class Slow(LocalStore):
+    """A store that takes its time for a shard, and notes when what came and went."""
+
+    events: list[str] = field(default_factory=list)
+
+    def upload(self, path: Path, key: str) -> None:
+        if key.endswith("50/train-00000-of-00003.tfrecord"):
+            time.sleep(0.5)
+        super().upload(path, key)
+        self.events.append(f"published {Path(key).name}")
+
+    def read_bytes(self, key: str, most: int = MAX_BYTES) -> bytes:
+        self.events.append(f"read {Path(key).name}")
+        return super().read_bytes(key, most)
+
+
+def tasks(store: LocalStore, folder: Path) -> tuple[ShardCompressor, list[ShardTask]]:
+    wanted = experiment(folder, dataset={"shards": 3, "max_rejected": 0.05})
+    index = index_dataset(store, wanted.dataset)
+    found = [ShardTask(split, name, ("none", 50, 5)) for split, name in index.shard_names()]
+    return ShardCompressor(store, wanted, index), found
+
+
+def test_a_shard_is_published_while_the_next_is_encoded(tmp_path: Path, many: Path) -> None:
+    store = Slow(str(tmp_path / "root"))
+    compressor, (first, second, *_) = tasks(store, many)
+    store.events.clear()
+    compressor(first)
+    compressor(second)
+    compressor.finish()
+    late, begun = f"published {first.name}.tfrecord", f"read {second.name}.jsonl"
+    assert store.events.index(begun) < len(store.events) - 1 - store.events[::-1].index(late)
+    for task in (first, second):
+        assert len([*tmp_path.glob(f"root/data/*/jpeg-420/*/{task.name}.tfrecord")]) == 3
+        assert len([*tmp_path.glob(f"root/data/*/jpeg-420/*/parts/{task.name}.json")]) == 3
+    assert not [*tmp_path.glob("root/.tmp/*")]
+
+
+def test_what_failed_in_the_background_is_told_and_leaves_nothing_behind(tmp_path: Path, many: Path) -> None:
+    store = Refusing(str(tmp_path / "root"))
+    compressor, (first, second, *_) = tasks(store, many)
+    compressor(first)
+    with pytest.raises(StorageError, match="refused"):
+        compressor(second)
+    assert not [*tmp_path.glob("root/.tmp/*")]
+    assert not [*tmp_path.glob(f"root/data/*/jpeg-420/*/parts/{second.name}.json")]
+    compressor(first)
+    with pytest.raises(StorageError, match="refused"):
+        compressor.finish()
+    compressor.finish()  # nothing is left to tell
+    compressor(first)
+    compressor.abandon()
+    assert not [*tmp_path.glob("root/.tmp/*")]
 
 
 def test_a_level_that_cannot_be_stored_ends_the_task_and_has_no_part(tmp_path: Path, many: Path) -> None:

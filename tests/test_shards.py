@@ -1,5 +1,6 @@
 """Shards against TensorFlow's own reader and writer, and against damage."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from helmholtz.errors import ShardError
-from helmholtz.example import _message, encode_example
+from helmholtz.example import _message, encode_example, identity
 from helmholtz.shards import ShardWriter, read_shard
 
 RECORDS = [("cat/ä 猫.jpg", 0, b"\x00\xff" * 9), ("", 9, b""), ("x" * 5000, 2**40, bytes(range(256)) * 500)]
@@ -24,6 +25,19 @@ def write(path: Path, records: list[tuple[str, int, bytes]]) -> Path:
 @given(st.lists(st.tuples(st.text(), st.integers(0, 2**63 - 1), st.binary(max_size=300)), max_size=8))
 def test_round_trip(tmp_path: Path, records: list[tuple[str, int, bytes]]) -> None:
     assert list(read_shard(write(tmp_path / "s", records))) == records
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.text(max_size=9), st.integers(0, 9), st.sampled_from([0, 9, 8_000, 8_192, 70_000])), max_size=6))
+def test_records_written_together_are_the_same_bytes(tmp_path: Path, records: list[tuple[str, int, int]]) -> None:
+    made = [(key, label, bytes([label]) * size) for key, label, size in records]
+    together = tmp_path / "test-00000-of-00001.tfrecord"
+    with ShardWriter(together) as shard:
+        shard.extend([identity(key, label) for key, label, _ in made], [payload for _, _, payload in made])
+    apart = write(tmp_path / "apart", made)
+    assert together.read_bytes() == apart.read_bytes()
+    assert shard.entry().sha256 == hashlib.sha256(apart.read_bytes()).hexdigest()
+    assert (shard.entry().records, shard.entry().nbytes) == (len(made), apart.stat().st_size)
 
 
 # Where a length takes another byte.
@@ -49,8 +63,6 @@ def test_a_label_that_is_no_int64(label: int) -> None:
 
 
 def test_entry_describes_the_file(tmp_path: Path) -> None:
-    import hashlib
-
     path = tmp_path / "train-00000-of-00001.tfrecord"
     with ShardWriter(path) as shard:
         for record in RECORDS:

@@ -6,6 +6,7 @@ record aside is found there, so that a record is either in all levels of a set o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
@@ -38,6 +39,25 @@ class Encoded(NamedTuple):
     coded_bits: int
     bitrate: float | None = None  # audio: kbit/s realised
     coded_rate: int | None = None  # audio: Hz at which the codec coded it
+
+
+class EncodedBatch(NamedTuple):
+    """Payloads of several records at one level, and how many of all their bits are coded content."""
+
+    payloads: Sequence[bytes]
+    coded_bits: int
+    bitrates: Sequence[float] = ()  # audio: of each payload, as in `Encoded`
+    coded_rates: Sequence[int] = ()  # audio: the same
+
+    @classmethod
+    def of(cls, encoded: Sequence[Encoded]) -> EncodedBatch:
+        """Those payloads together."""
+        return cls(
+            [one.data for one in encoded],
+            sum(one.coded_bits for one in encoded),
+            [one.bitrate for one in encoded if one.bitrate is not None],
+            [one.coded_rate for one in encoded if one.coded_rate is not None],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +101,9 @@ class Codec(Protocol):
 
     def encode(self, record: Prepared, level: Level) -> Encoded:
         """The record at `level`; ``none`` is lossless."""
+
+    def encode_all(self, records: Sequence[Prepared], level: Level) -> EncodedBatch:
+        """What `encode` makes of each of `records`."""
 
     def decode(self, payload: bytes, into: Any = None) -> Any:
         """What `encode` wrote, as the samples that a trainer sees, before any resizing. Raises BadRecord if it is damaged.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from helmholtz.codecs.base import Bits, Encoded, Medium, Prepared
+from helmholtz.codecs.base import Bits, Encoded, EncodedBatch, Medium, Prepared
 from helmholtz.codecs.bits import theoretical_bits
 from helmholtz.codecs.jpeg_stream import BASELINE, EXTENDED, PROGRESSIVE, JpegStream, estimate_quality, read_stream
 from helmholtz.errors import BadRecord
@@ -96,7 +96,7 @@ class JpegCodec:
         if image.format != "JPEG":
             return Prepared(image.samples, count, notes=image.notes)
         try:
-            stream = read_stream(data)
+            stream = image.stream or read_stream(data)
         except ValueError as error:
             raise BadRecord("damaged image") from error
         passthrough = data if _is_portable(stream) else None
@@ -110,11 +110,21 @@ class JpegCodec:
         if level == NONE:
             return _lossless(record)
         data = _jpeg_encoder()(record.samples, level=level, subsampling=_FACTORS[self.subsampling])
-        # Where it usually is, since standard tables have one length: searching takes a tenth of a small picture's time.
-        start = _SCAN if data.startswith(_SCAN_HEADER, _SCAN - 14) else data.index(_SCAN_HEADER) + 14
-        end = len(data) - 2
+        start, end = data.index(_SCAN_HEADER) + 14, len(data) - 2
         # In this scan, without RST markers, an FF is always one with a stuffed 00, and single bytes are counted faster.
         return Encoded(data, 8 * (end - start - data.count(b"\xff", start, end)))
+
+    def encode_all(self, records: Sequence[Prepared], level: Level) -> EncodedBatch:
+        """Several images at `level`: the same, in fewer of Python's calls, which at 32x32 cost as much as the count."""
+        if level == NONE:
+            return EncodedBatch.of([_lossless(record) for record in records])
+        encoder, factors = _jpeg_encoder(), _FACTORS[self.subsampling]
+        payloads = [encoder(record.samples, level=level, subsampling=factors) for record in records]
+        # Standard tables of 8 bits have one length, so all scans begin at one place. The FFs that follow are stuffed, or EOI's.
+        if not all(data.startswith(_SCAN_HEADER, _SCAN - 14) for data in payloads):
+            return EncodedBatch.of([self.encode(record, level) for record in records])
+        nbytes, stuffed = sum(map(len, payloads)), sum([data.count(b"\xff", _SCAN) for data in payloads])
+        return EncodedBatch(payloads, 8 * (nbytes - stuffed - len(payloads) * (_SCAN + 1)))
 
     def decode(self, payload: bytes, into: Any = None) -> Any:
         """uint8 [height, width, 3]: `into`, if that is its shape. Raises BadRecord if it is damaged or over `max_pixels`."""

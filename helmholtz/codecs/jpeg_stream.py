@@ -49,6 +49,7 @@ class JpegStream:
     adobe_transform: int | None = None  # of the Adobe APP14 marker: 0 none (RGB or CMYK), 1 YCbCr, 2 YCCK
     coded_bits: int = 0  # entropy-coded bits of all scans, with the padding of each scan's last byte
     scans: int = 0
+    markers: set[int] = field(default_factory=set)  # outside of scans, without SOI and EOI
     well_formed: bool = True  # no bytes between segments that belong to none, and EOI is there
     size: int = 0  # bytes from SOI to EOI; the file may go on after that
 
@@ -107,6 +108,7 @@ def read_stream(data: bytes) -> JpegStream:
             stream.well_formed &= position <= len(data)
             break
         if marker in _ALONE:
+            stream.markers.add(marker)
             continue
         if marker in (0, SOI):
             stream.well_formed = False
@@ -151,6 +153,7 @@ def _read_segment(stream: JpegStream, marker: int, data: bytes, position: int) -
     if length < 2 or end > len(data):
         raise ValueError(f"segment {marker:02X} at byte {position - 2} is cut short")
     body = data[position + 2 : end]
+    stream.markers.add(marker)
     if marker in _FRAMES:
         _read_frame(stream, marker, body)
     elif marker == DQT:

