@@ -32,6 +32,7 @@ from helmholtz.sources import open_source
 from helmholtz.storage import open_store
 from helmholtz.training.architectures import build
 from helmholtz.training.data import Records, TrainingData, load_split
+from helmholtz.training.fit import Fit
 from helmholtz.training.inputs import open_inputs
 from helmholtz.training.loop import Trainer
 
@@ -132,7 +133,7 @@ def spectrograms(folder: Path, clips: Sequence[np.ndarray]) -> None:
         fresh = _seconds(lambda: load_split([made], made_entry, inputs))
         again = _seconds(lambda: load_split([stored], stored_entry, reading))
         model = build("audio", "A", inputs.shape, 2)
-        epoch = Trainer(model, TrainingData(records, few, few), inputs, budget).fit(seed=0).train_seconds
+        epoch = Trainer([model], TrainingData(records, few, few), inputs, budget).fit([Fit(0)])[0].train_seconds
         if run:
             training = EPOCHS * SEEDS * epoch
             ratios.append((fresh + training) / (again + training))

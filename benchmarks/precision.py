@@ -27,6 +27,7 @@ from helmholtz.levels import NONE, Level
 from helmholtz.storage import open_store
 from helmholtz.training.architectures import build
 from helmholtz.training.data import load_level
+from helmholtz.training.fit import Fit
 from helmholtz.training.inputs import open_inputs
 from helmholtz.training.loop import Trainer
 
@@ -89,7 +90,7 @@ def trained(experiment: Experiment, folder: Path, seeds: int) -> dict[tuple[Leve
             data = load_level(store, manifests[level], inputs) if missing else None
             for precision in missing:
                 model = build("image", "A", inputs.shape, 10, seed=seed, precision=precision)
-                fitted = Trainer(model, data, inputs, experiment.training).fit(seed)
+                (fitted,) = Trainer([model], data, inputs, experiment.training).fit([Fit(seed)])
                 found[level, seed, precision] = fitted.test_accuracy or 0.0
                 with kept.open("a") as file:
                     file.write(json.dumps([level, seed, precision, fitted.test_accuracy or 0.0]) + "\n")

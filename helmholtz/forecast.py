@@ -107,6 +107,7 @@ def _training(experiment: Experiment, index: DatasetIndex) -> tuple[float, float
 
 def _seconds_a_record(model: Any, inputs: Inputs, training: Training, classes: int) -> float:
     from helmholtz.training.data import Records, TrainingData
+    from helmholtz.training.fit import Fit
     from helmholtz.training.loop import Trainer
 
     count = max(TRIED, training.batch_size)
@@ -115,4 +116,5 @@ def _seconds_a_record(model: Any, inputs: Inputs, training: Training, classes: i
     noise = Records(content, random.integers(0, classes, count, dtype=np.int32))
     one = Records(content[:1], noise.labels[:1])
     short = training.model_copy(update={"epochs": 2})
-    return Trainer(model, TrainingData(noise, one, one), inputs, short).fit(seed=0).train_seconds / (2 * count)
+    (fitted,) = Trainer([model], TrainingData(noise, one, one), inputs, short).fit([Fit(seed=0)])
+    return fitted.train_seconds / (2 * count)

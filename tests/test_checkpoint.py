@@ -24,10 +24,11 @@ from helmholtz.storage import MAX_BYTES, LocalStore, read_bounded
 from helmholtz.training import checkpoint
 from helmholtz.training.architectures import build
 from helmholtz.training.checkpoint import Checkpoints, State
-from helmholtz.training.loop import EpochMetrics, FitResult, Trainer
-from helmholtz.training.trial import event_key, run_cell
+from helmholtz.training.fit import EpochMetrics, Fit, FitResult
+from helmholtz.training.trial import run_cell
+from helmholtz.training.trial_log import event_key
 from helmholtz.trials import Trial
-from tests.tiny_training import CLASSES, INPUTS, SIDE, TINY, experiment, make_level, tiny_data
+from tests.tiny_training import CLASSES, SIDE, TINY, alone, experiment, make_level
 
 LONG = TINY.model_copy(update={"epochs": 5})
 MADE_BY = {"tensorflow": tf.__version__, "device": "CPU"}
@@ -63,7 +64,7 @@ def run(
         if epoch == stop_at:
             raise Stop
 
-    result = Trainer(model, tiny_data(), INPUTS, training).fit(seed, on_epoch, checkpoints)
+    result = alone(model, training, Fit(seed, on_epoch, checkpoints))
     return result, model.get_weights(), told
 
 

@@ -10,8 +10,9 @@ from helmholtz.experiment import Training
 from helmholtz.training import loop
 from helmholtz.training.architectures import build
 from helmholtz.training.data import TrainingData
-from helmholtz.training.loop import EpochMetrics, Trainer
-from tests.tiny_training import CLASSES, INPUTS, SIDE, SIZES, TINY, fitted, tiny_data
+from helmholtz.training.fit import EpochMetrics, Fit
+from helmholtz.training.loop import Trainer
+from tests.tiny_training import CLASSES, INPUTS, SIDE, SIZES, TINY, alone, fitted, tiny_data
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -23,7 +24,7 @@ def test_it_learns() -> None:
     calls: list[tuple[int, EpochMetrics]] = []
     model = build("image", "A", (SIDE, SIDE, 3), CLASSES)
     training = Training(epochs=12, batch_size=4, learning_rate=0.01, input_size=SIDE)
-    result = Trainer(model, tiny_data(), INPUTS, training).fit(0, lambda *call: calls.append(call))
+    result = alone(model, training, Fit(0, lambda *call: calls.append(call)))
     assert result.status == "complete"
     assert result.test_accuracy is not None
     assert result.test_accuracy > 0.8  # chance is 0.33
@@ -41,7 +42,7 @@ def test_the_model_keeps_the_best_epochs_weights_and_is_tested_with_them() -> No
     model = build("image", "A", (SIDE, SIDE, 3), CLASSES)
     snapshots: list[list[np.ndarray]] = []
     training = TINY.model_copy(update={"epochs": 5})
-    result = Trainer(model, data, INPUTS, training).fit(0, lambda *_: snapshots.append(model.get_weights()))
+    result = alone(model, training, Fit(0, lambda *_: snapshots.append(model.get_weights())), data)
     assert result.best_epoch is not None
     for kept, best in zip(model.get_weights(), snapshots[result.best_epoch - 1], strict=True):
         np.testing.assert_array_equal(kept, best)
@@ -69,12 +70,12 @@ def test_another_seed_gives_another_trial() -> None:
 
 def test_schedules_pair_levels_and_differ_by_epoch_and_seed() -> None:
     def schedule(seed: int, epoch: int) -> list[bytes]:
-        return [part.numpy().tobytes() for part in loop._schedule(50, 16, seed, epoch)]
+        return [part.tobytes() for part in loop._schedule(50, 16, seed, epoch)]
 
     full, rest, seeds = loop._schedule(50, 16, 1, 1)
     assert (full.shape, rest.shape, seeds.shape) == ((3, 16), (2,), (4, 2))
-    assert sorted([*full.numpy().ravel(), *rest.numpy()]) == list(range(50))  # every record once: none left out
-    assert len(np.unique(seeds.numpy(), axis=0)) == 4
+    assert sorted([*full.ravel(), *rest]) == list(range(50))  # every record once: none left out
+    assert len(np.unique(seeds, axis=0)) == 4
     assert schedule(1, 1) == schedule(1, 1)
     parts = [schedule(1, 1), schedule(1, 2), schedule(2, 1)]
     assert all(len({part[i] for part in parts}) == 3 for i in range(3))
@@ -93,7 +94,7 @@ def test_one_step_is_sgd_with_nesterov_momentum_and_decay() -> None:
     assert rest.shape[0] == 0
 
     weights, velocity = start, [np.zeros_like(weight) for weight in start]
-    for update, numbers in enumerate(full.numpy()):
+    for update, numbers in enumerate(full):
         model.set_weights(weights)
         with tf.GradientTape() as tape:
             batch = tf.cast(tf.gather(data.train.inputs, numbers), tf.float32) / 255
@@ -106,7 +107,7 @@ def test_one_step_is_sgd_with_nesterov_momentum_and_decay() -> None:
         weights = [w + 0.9 * v - rate * g for w, v, g in zip(weights, velocity, gradients, strict=True)]
 
     model.set_weights(start)
-    Trainer(model, data, INPUTS, training).fit(seed=0)
+    alone(model, training, Fit(0), data)
     for got, expected in zip(model.get_weights(), weights, strict=True):
         np.testing.assert_allclose(got, expected, atol=2e-6)
 
@@ -136,7 +137,7 @@ def test_any_batch_size_sees_every_record_once(batch_size: int) -> None:
     for layer in model.layers:
         if hasattr(layer, "rate"):
             layer.rate = 0
-    result = Trainer(model, data, INPUTS, training).fit(seed=0)
+    result = alone(model, training, Fit(0), data)
     # Weights stand still and nothing is random: the training pass is an evaluation.
     loss, right = loop._evaluation(model, INPUTS)(data.train)
     assert (result.curves.train_loss[0], result.curves.train_accuracy[0]) == pytest.approx((loss, right.mean()), rel=1e-5)
@@ -202,21 +203,23 @@ def test_the_test_set_is_read_once_and_decides_nothing() -> None:
 def test_the_gpus_path_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """XLA as on a GPU, here on the CPU: the same graph, up to rounding."""
     training = TINY.model_copy(update={"epochs": 1, "batch_size": 30})
-    plain, _ = fitted(training)
+    plain = [fitted(training, seed)[0] for seed in (1, 2)]
     monkeypatch.setattr(loop, "_compiles", lambda: True)
-    compiled, _ = fitted(training)
-    assert compiled.curves.train_loss[0] == pytest.approx(plain.curves.train_loss[0], rel=0.05)
+    models = [build("image", "A", (SIDE, SIDE, 3), CLASSES, seed=seed) for seed in (1, 2)]
+    compiled = Trainer(models, tiny_data(), INPUTS, training).fit([Fit(1), Fit(2)])
+    for one, other in zip(plain, compiled, strict=True):
+        assert other.curves.train_loss[0] == pytest.approx(one.curves.train_loss[0], rel=0.05)
 
 
 @pytest.mark.parametrize("training", [TINY, TINY.model_copy(update={"optimizer": "adadelta", "precision": "mixed_bfloat16"})])
 def test_a_seed_after_others_is_as_if_it_were_the_first(training: Training) -> None:
     """Weights, momentum, learning rate and dropout: nothing is left of the seeds before, to the bit."""
     networks = [build("image", "A", (SIDE, SIDE, 3), CLASSES, seed=seed, precision=training.precision) for seed in (7, 5)]
-    trainer = Trainer(networks[0], tiny_data(), INPUTS, training)
-    trainer.fit(seed=7)
-    trainer.restart(networks[1])
-    (alone, weights), result = fitted(training, 5), trainer.fit(seed=5)
-    assert result.curves == alone.curves
-    assert (result.test_loss, result.best_epoch) == (alone.test_loss, alone.best_epoch)
-    for got, expected in zip(trainer.model.get_weights(), weights, strict=True):
+    trainer = Trainer(networks[:1], tiny_data(), INPUTS, training)
+    trainer.fit([Fit(7)])
+    trainer.restart(networks[1:])
+    (wanted, weights), (result,) = fitted(training, 5), trainer.fit([Fit(5)])
+    assert result.curves == wanted.curves
+    assert (result.test_loss, result.best_epoch) == (wanted.test_loss, wanted.best_epoch)
+    for got, expected in zip(trainer.networks[0].model.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(got, expected)

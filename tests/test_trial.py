@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,12 +14,14 @@ import tensorflow as tf
 
 from helmholtz.errors import ShardError, StorageError, TrainingError
 from helmholtz.manifest import level_folder
-from helmholtz.results import read_result, result_key, unpack_right
+from helmholtz.results import progress_key, read_result, result_key, unpack_right
 from helmholtz.storage import LocalStore
-from helmholtz.training import loop, trial
+from helmholtz.training import loop, trial_log
 from helmholtz.training.architectures import build
-from helmholtz.training.loop import EpochMetrics, FitResult, Trainer
-from helmholtz.training.trial import event_key, progress_key, run_cell
+from helmholtz.training.fit import EpochMetrics, Fit, FitResult, _curves
+from helmholtz.training.loop import Trainer
+from helmholtz.training.trial import run_cell
+from helmholtz.training.trial_log import event_key
 from helmholtz.trials import Trial
 from tests.tiny_training import CLASSES, SIDE, SIZES, experiment, make_level
 
@@ -41,9 +42,9 @@ def _trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Seeds, as they are trained from here on."""
     seeds: list[int] = []
 
-    def counting(trainer: Trainer, seed: int, *more: Any) -> FitResult:
-        seeds.append(seed)
-        return fit(trainer, seed, *more)
+    def counting(trainer: Trainer, fits: Sequence[Fit]) -> list[FitResult]:
+        seeds.extend(each.seed for each in fits)
+        return fit(trainer, fits)
 
     fit = Trainer.fit
     monkeypatch.setattr(Trainer, "fit", counting)
@@ -133,16 +134,16 @@ def test_levels_pair_by_seed(store: LocalStore, monkeypatch: pytest.MonkeyPatch)
     schedule = loop._schedule
     level = "none"
 
-    def recorded(*args: int, **kwargs: int) -> tuple[tf.Tensor, ...]:
+    def recorded(*args: int, **kwargs: int) -> tuple[np.ndarray, ...]:
         parts = schedule(*args, **kwargs)
-        schedules[level].append(hashlib.sha256(b"".join(part.numpy().tobytes() for part in parts)).hexdigest())
+        schedules[level].append(hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest())
         return parts
 
     initial: dict[str, list[bytes]] = {"none": [], "25": []}
 
-    def recorded_fit(trainer: Trainer, *args: Any) -> FitResult:
-        initial[level].append(b"".join(weight.tobytes() for weight in trainer.model.get_weights()))
-        return fit(trainer, *args)
+    def recorded_fit(trainer: Trainer, fits: Sequence[Fit]) -> list[FitResult]:
+        initial[level] += [b"".join(weight.tobytes() for weight in one.model.get_weights()) for one in trainer.networks]
+        return fit(trainer, fits)
 
     fit = Trainer.fit
     monkeypatch.setattr(loop, "_schedule", recorded)
@@ -213,13 +214,15 @@ def test_with_mismatch_the_network_is_tested_at_the_other_levels_too(store: Loca
     assert elsewhere < plain.test_accuracy  # seven times the noise that it was trained on
 
 
-def _instant(trainer: Trainer, seed: int, on_epoch: Callable[..., None], *_: object) -> FitResult:
+def _instant(trainer: Trainer, fits: Sequence[Fit]) -> list[FitResult]:
     """A fit that only reports."""
+    (on_epoch,) = (each.on_epoch for each in fits)
+    assert on_epoch is not None
     metrics, epochs = EpochMetrics(1.0, 0.5, 1.0, 0.5), trainer._training.epochs
     for epoch in range(1, epochs + 1):
         on_epoch(epoch, metrics)
     right = np.arange(len(trainer._data.test)) % 2 == 0
-    return FitResult("complete", loop._curves([metrics] * epochs), 1, 0.5, 1.0, 0.5, right, 0.1)
+    return [FitResult("complete", _curves([metrics] * epochs), 1, 0.5, 1.0, 0.5, right, 0.1)]
 
 
 def test_lost_progress_does_not_end_a_trial(
@@ -249,6 +252,6 @@ def test_progress_is_not_written_each_epoch(store: LocalStore, monkeypatch: pyte
 
     monkeypatch.setattr(LocalStore, "write_bytes", recorded)
     monkeypatch.setattr(Trainer, "fit", _instant)
-    monkeypatch.setattr(trial, "PROGRESS_SECONDS", 3600.0)
+    monkeypatch.setattr(trial_log, "PROGRESS_SECONDS", 3600.0)
     (result,) = run_cell(store, experiment(seeds=1, epochs=4), "d", "A", "none")
     assert keys == [progress_key(result.trial)] * 2 + [result_key(result.trial)]  # first epoch, end; the result last

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,8 +17,9 @@ from helmholtz.sources.base import SPLITS
 from helmholtz.storage import LocalStore
 from helmholtz.training.architectures import build
 from helmholtz.training.data import Records, TrainingData
+from helmholtz.training.fit import Fit, FitResult
 from helmholtz.training.image_inputs import ImageInputs
-from helmholtz.training.loop import FitResult, Trainer
+from helmholtz.training.loop import Trainer
 
 CLASSES = 3
 SIDE = 8
@@ -42,7 +44,13 @@ def tiny_data(strength: float = 30) -> TrainingData:
 
 def fitted(training: Training = TINY, seed: int = 0, data: TrainingData | None = None) -> tuple[FitResult, list[np.ndarray]]:
     model = build("image", "A", (SIDE, SIDE, 3), CLASSES, seed=seed, precision=training.precision)
-    return Trainer(model, data or tiny_data(), INPUTS, training).fit(seed), model.get_weights()
+    return alone(model, training, Fit(seed), data), model.get_weights()
+
+
+def alone(model: Any, training: Training, fit: Fit, data: TrainingData | None = None) -> FitResult:
+    """One network trained with none beside it."""
+    (result,) = Trainer([model], data or tiny_data(), INPUTS, training).fit([fit])
+    return result
 
 
 def make_level(store: LocalStore, level: Level, strength: float) -> None:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
 import platform
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import helmholtz
 from helmholtz.codecs import open_codec
-from helmholtz.errors import StorageError, TrainingError
+from helmholtz.errors import TrainingError
 from helmholtz.manifest import LevelManifest, read_manifest
 from helmholtz.provenance import image
-from helmholtz.results import TrialResult, finished_result, pack_right, progress_key, result_key
-from helmholtz.stored import Model
+from helmholtz.results import TrialResult, finished_result, pack_right, result_key
 from helmholtz.training import convergence
 from helmholtz.trials import Trial
 
@@ -29,23 +28,12 @@ if TYPE_CHECKING:
     from helmholtz.storage import Store
     from helmholtz.training.checkpoint import Checkpoints
     from helmholtz.training.data import TrainingData
+    from helmholtz.training.fit import FitResult, Network
     from helmholtz.training.inputs import Inputs
-    from helmholtz.training.loop import EpochMetrics, FitResult, Trainer
-
-PROGRESS_SECONDS = 2.0  # between two writes of a trial's progress
-
-OnProgress = Callable[[str, int, int], None]
-"""Called with a trial's id, its finished epochs and its budget."""
+    from helmholtz.training.loop import Trainer
+    from helmholtz.training.trial_log import OnProgress
 
 _log = logging.getLogger(__name__)
-
-
-class Progress(Model):
-    """``trials/<trial id>/progress.json``: how far a running trial is."""
-
-    epoch: int
-    epochs: int
-    validation_accuracy: float | None
 
 
 def run_cell(
@@ -56,13 +44,15 @@ def run_cell(
     level: Level,
     *,
     threads: int | None = None,
+    side_by_side: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> list[TrialResult]:
     """The results of all seeds of `architecture` at `level`, in seed order; trains those that have none yet.
 
     `dataset` is the data set's fingerprint. `threads` bounds TensorFlow's threads and needs a process in which TensorFlow
-    hasn't run yet. Turns on TensorFlow's deterministic operations for the whole process: a repeated trial then gives the
-    same bits on the same kind of device with as many threads (another number of threads sums gradients in another order).
+    hasn't run yet. So many seeds are trained `side_by_side`; None: as many as the device has room for. Turns on TensorFlow's
+    deterministic operations for the whole process: a repeated trial then gives the same bits on the same kind of device with
+    as many threads and seeds side by side (another number of threads sums gradients in another order).
     Raises ShardError, StorageError or TrainingError.
     """
     codec = open_codec(experiment).identity
@@ -82,14 +72,11 @@ def run_cell(
         others = [other for other in experiment.levels if other != level] if experiment.training.mismatch else []
         elsewhere = [read_manifest(store, dataset, codec, other) for other in others]
         running = _Cell(store, manifest, data, inputs, device, elsewhere, on_progress)
-        for trial in missing:
-            results[trial.seed] = running.run(trial)
+        width = side_by_side or running.width(missing[0])
+        for start in range(0, len(missing), width):
+            for result in running.run(missing[start : start + width]):
+                results[result.seed] = result
     return [results[trial.seed] for trial in cell]
-
-
-def event_key(trial: str) -> str:
-    """Key of a trial's TensorBoard events: always the same, so that a repeated trial replaces those of a killed one."""
-    return f"tensorboard/trials/{trial}/events.out.tfevents.helmholtz"
 
 
 def _prepare_tensorflow(threads: int | None) -> str:
@@ -136,101 +123,92 @@ class _Cell:
         self._device, self._elsewhere, self._on_progress = device, elsewhere, on_progress
         self._trainer: Trainer | None = None
 
-    def run(self, trial: Trial) -> TrialResult:
-        """Trains one trial, and leaves its events, its progress and, last of all, its result in the store."""
+    def run(self, trials: Sequence[Trial]) -> list[TrialResult]:
+        """Trains some trials side by side, and leaves events, progress and, last of all, a result of each in the store.
+
+        If the device hasn't the memory that was hoped for, one after the other.
+        """
+        from helmholtz.training.memory import TooLittleMemoryError
+
+        try:
+            return self._run(trials)
+        except TooLittleMemoryError as error:
+            if len(trials) == 1:
+                raise
+            _log.warning("%d seeds side by side: %s; they are trained one after the other", len(trials), error)
+        self._trainer = None
+        return [result for trial in trials for result in self._run([trial])]
+
+    def width(self, trial: Trial) -> int:
+        """How many such trials the device has room for, side by side."""
+        from helmholtz.training.memory import gpu_memory, seats
+
+        free = gpu_memory()  # a CPU is filled by one
+        return 1 if free is None else seats(self.build(trial), self._batch(trial), free)
+
+    def _batch(self, trial: Trial) -> int:
+        return min(trial.training.batch_size, len(self._data.train))
+
+    def _run(self, trials: Sequence[Trial]) -> list[TrialResult]:
         from helmholtz.training.checkpoint import Checkpoints
-        from helmholtz.training.data import load_test
 
-        store = self._store
-        trainer = self._begin(trial)
-        checkpoints = Checkpoints(store, trial, _versions() | {"device": self._device})
-        fitted = self._fit(trainer, trial, checkpoints)
-        right_at = {}
-        if fitted.test_accuracy is not None:
-            for other in self._elsewhere:
-                right = trainer.right_answers(load_test(store, other, self._inputs))
-                right_at[str(other.level)] = pack_right(right)
-        result = _result(trial, self._manifest, trainer.model, fitted, right_at, self._device)
-        store.write_bytes(result_key(trial.id), result.model_dump_json(indent=1).encode())
-        checkpoints.remove()
-        return result
+        device = f"{self._device}, {len(trials)} seeds side by side" if len(trials) > 1 else self._device
+        trainer = self._begin(trials)
+        checkpoints = [Checkpoints(self._store, trial, _versions() | {"device": device}) for trial in trials]
+        results = []
+        for trial, network, fitted, kept in zip(
+            trials, trainer.networks, self._fit(trainer, trials, checkpoints), checkpoints, strict=True
+        ):
+            result = _result(trial, self._manifest, network.model, fitted, self._tested_elsewhere(network, fitted), device)
+            self._store.write_bytes(result_key(trial.id), result.model_dump_json(indent=1).encode())
+            kept.remove()
+            results.append(result)
+        return results
 
-    def _begin(self, trial: Trial) -> Trainer:
-        """The cell's trainer, with the network as the trial's seed begins it."""
-        from helmholtz.training.architectures import build
+    def _begin(self, trials: Sequence[Trial]) -> Trainer:
+        """The cell's trainer, with a network as the seed of each trial begins it."""
         from helmholtz.training.loop import Trainer
 
-        medium, classes, precision = self._manifest.medium, len(self._manifest.classes), trial.training.precision
-        model = build(medium, trial.architecture, self._inputs.shape, classes, seed=trial.seed, precision=precision)
-        if self._trainer is None:
-            self._trainer = Trainer(model, self._data, self._inputs, trial.training)
+        models = [self.build(trial) for trial in trials]
+        if self._trainer is None or len(self._trainer.networks) != len(trials):
+            self._trainer = Trainer(models, self._data, self._inputs, trials[0].training)
         else:
-            self._trainer.restart(model)
+            self._trainer.restart(models)
         return self._trainer
 
-    def _fit(self, trainer: Trainer, trial: Trial, checkpoints: Checkpoints) -> FitResult:
-        import tensorflow as tf
+    def build(self, trial: Trial) -> Any:
+        """The trial's network, untrained."""
+        from helmholtz.training.architectures import build
 
+        medium, classes, precision = self._manifest.medium, len(self._manifest.classes), trial.training.precision
+        return build(medium, trial.architecture, self._inputs.shape, classes, seed=trial.seed, precision=precision)
+
+    def _fit(self, trainer: Trainer, trials: Sequence[Trial], checkpoints: Sequence[Checkpoints]) -> list[FitResult]:
+        from helmholtz.training.fit import Fit
         from helmholtz.training.memory import enough_memory
+        from helmholtz.training.trial_log import TrialLog
 
-        reporter = _Reporter(self._store, trial, self._on_progress)
-        with self._store.scratch() as folder:
-            writer = tf.summary.create_file_writer(str(folder))
-
-            def on_epoch(epoch: int, metrics: EpochMetrics) -> None:
-                _write_scalars(writer, epoch, metrics)
-                reporter.report(epoch, metrics.validation_accuracy)
-
-            batch = min(trial.training.batch_size, len(self._data.train))
-            with enough_memory(trainer.model, batch, f"architecture {trial.architecture} at level {trial.level}"):
-                fitted = trainer.fit(trial.seed, on_epoch, checkpoints)
-            if fitted.test_accuracy is not None:
-                with writer.as_default(step=fitted.best_epoch):
-                    tf.summary.scalar("accuracy/test", fitted.test_accuracy)
-            writer.close()
-            for path in folder.glob("*tfevents*"):
-                self._store.upload(path, event_key(trial.id))
-        reporter.finish()
+        first, batch = trials[0], self._batch(trials[0]) * len(trials)
+        with contextlib.ExitStack() as stack:
+            logs = [stack.enter_context(TrialLog(self._store, trial, self._on_progress)) for trial in trials]
+            with enough_memory(trainer.networks[0].model, batch, f"architecture {first.architecture} at level {first.level}"):
+                fitted = trainer.fit(
+                    [Fit(trial.seed, log.epoch, kept) for trial, log, kept in zip(trials, logs, checkpoints, strict=True)]
+                )
+            for log, result in zip(logs, fitted, strict=True):
+                log.finish(result)
         return fitted
 
+    def _tested_elsewhere(self, network: Network, fitted: FitResult) -> dict[str, str]:
+        """Which test records it has right at each of the other levels, packed."""
+        from helmholtz.training.data import load_test
 
-def _write_scalars(writer: object, epoch: int, metrics: EpochMetrics) -> None:
-    import tensorflow as tf
-
-    with writer.as_default(step=epoch):  # type: ignore[attr-defined]  # TensorFlow has no types
-        tf.summary.scalar("loss/train", metrics.train_loss)
-        tf.summary.scalar("loss/validation", metrics.validation_loss)
-        tf.summary.scalar("accuracy/train", metrics.train_accuracy)
-        tf.summary.scalar("accuracy/validation", metrics.validation_accuracy)
-
-
-class _Reporter:
-    """Tells how far a trial is: by callback each epoch, and in the store every `PROGRESS_SECONDS` and at the end."""
-
-    def __init__(self, store: Store, trial: Trial, on_progress: OnProgress | None) -> None:
-        self._store = store
-        self._trial = trial
-        self._on_progress = on_progress
-        self._progress = Progress(epoch=0, epochs=trial.training.epochs, validation_accuracy=None)
-        self._written = -math.inf
-
-    def report(self, epoch: int, validation_accuracy: float) -> None:
-        epochs = self._trial.training.epochs
-        self._progress = Progress(epoch=epoch, epochs=epochs, validation_accuracy=validation_accuracy)
-        if self._on_progress is not None:
-            self._on_progress(self._trial.id, epoch, epochs)
-        if time.monotonic() - self._written >= PROGRESS_SECONDS:
-            self._write()
-
-    def finish(self) -> None:
-        self._write()
-
-    def _write(self) -> None:
-        try:
-            self._store.write_bytes(progress_key(self._trial.id), self._progress.model_dump_json().encode())
-        except StorageError as error:
-            _log.warning("progress not shown: %s", error)  # a trial is worth more than its progress bar
-        self._written = time.monotonic()
+        if fitted.test_accuracy is None:
+            return {}
+        return {
+            str(other.level): pack_right(network.evaluate(load_test(self._store, other, self._inputs))[1])
+            for other in self._elsewhere
+        }
 
 
 def _result(
