@@ -1,4 +1,5 @@
-"""Architecture A in PyTorch, bare float32 updates: at each line of standard input it does as many images, and prints its rate.
+"""Architecture A in PyTorch, bare updates: for each line of standard input, a number and a precision, it does as many
+images and prints its rate. Precisions are float32 and mixed_bfloat16 (autocast).
 
 A process of its own, for PyTorch and TensorFlow bring two LLVMs that don't go together. benchmarks/train.py starts it.
 """
@@ -41,10 +42,13 @@ def main() -> None:
     labels = torch.randint(0, 10, (BATCH,))
     print(torch.__version__, flush=True)
     for line in sys.stdin:
-        updates, started = int(line) // BATCH, time.perf_counter()
+        count, precision = line.split()
+        updates, started = int(count) // BATCH, time.perf_counter()
         for _ in range(updates):
             optimiser.zero_grad()
-            nn.functional.cross_entropy(model(batch), labels).backward()
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "mixed_bfloat16"):
+                loss = nn.functional.cross_entropy(model(batch), labels)
+            loss.backward()
             optimiser.step()
         print(updates * BATCH / (time.perf_counter() - started), flush=True)
 

@@ -38,6 +38,7 @@ BATCH = 128
 EPOCHS = 1
 BUDGET = Training(epochs=EPOCHS, batch_size=BATCH)
 RUNS = 3
+IN_PYTORCH = "bare updates of the same network in PyTorch, same precision"
 
 
 def records() -> Records:
@@ -62,12 +63,17 @@ def main() -> None:
     compare("train A, float32 / bare train step", single, bare_step(made), target=0.95, runs=RUNS)
     if not _has_bfloat16():
         compare("train A, float32 / the reference's loop in today's Keras", single, theirs, target=1.2, runs=RUNS)
-    if torch_rate := pytorch(told.pytorch):
-        compare("train A, float32 / bare updates of the same network in PyTorch", single, torch_rate, target=1.0, runs=RUNS)
+    torch_rate = pytorch(told.pytorch)
+    if torch_rate:
+        compare(f"train A, float32 / {IN_PYTORCH}", single, lambda: torch_rate("float32"), target=1.0, runs=RUNS)
     if _has_bfloat16():
         bare = bare_step(made, "mixed_bfloat16")
         compare("train A, mixed bfloat16 / bare train step", half, bare, target=0.95, runs=RUNS)
         compare("train A, mixed bfloat16 / the reference's loop (float32)", half, theirs, target=2.0, runs=RUNS)
+        if torch_rate:
+            compare(
+                f"train A, mixed bfloat16 / {IN_PYTORCH}", half, lambda: torch_rate("mixed_bfloat16"), target=1.0, runs=RUNS
+            )
 
 
 def ours(made: Records, precision: Any) -> Any:
@@ -123,7 +129,7 @@ def reference(made: Records) -> Any:
 
 
 def pytorch(python: str) -> Any:
-    """Bare updates of the same network in PyTorch, float32; None where that Python has none."""
+    """A rate of bare updates of the same network in PyTorch, by precision; None where that Python has none."""
     command = [python, str(Path(__file__).with_name("pytorch_step.py"))]
     serving = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     asked, answered = serving.stdin, serving.stdout
@@ -131,8 +137,8 @@ def pytorch(python: str) -> Any:
         return None
     atexit.register(serving.kill)
 
-    def loop() -> float:
-        print(EPOCHS * COUNT, file=asked, flush=True)
+    def loop(precision: str) -> float:
+        print(EPOCHS * COUNT, precision, file=asked, flush=True)
         return float(answered.readline())
 
     return loop

@@ -1,0 +1,108 @@
+"""The fast way from shards to updates against the plain one: the same curves and weights, to the bit.
+
+Fast: payloads decoded by the codec into one array that stays on the device, an epoch in one graph. Plain: TensorFlow reads
+and decodes the shards, Python fetches every batch and calls one step for it, and sums up losses and hits itself.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from helmholtz.compress import compress
+from helmholtz.dataset import index_dataset
+from helmholtz.experiment import Experiment
+from helmholtz.levels import Level
+from helmholtz.manifest import LevelManifest, level_folder
+from helmholtz.sources.base import SPLITS
+from helmholtz.storage import open_store
+from helmholtz.training.architectures import build
+from helmholtz.training.data import Records, load_level
+from helmholtz.training.fit import Fit
+from helmholtz.training.inputs import open_inputs
+from helmholtz.training.loop import Trainer, _schedule
+
+SIDE, SEED = 16, 3
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with pictures of two classes, told apart by their colour."""
+    folder = tmp_path_factory.mktemp("input")
+    random = np.random.default_rng(0)
+    for number in range(94):
+        pixels = random.integers(60, 160, (SIDE, SIDE, 3))
+        pixels[:, :, number % 2] += 60
+        path = folder / "pictures" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.astype(np.uint8)).save(path)
+    return folder
+
+
+def experiment(root: Path, **training: Any) -> Experiment:
+    dataset = {"kind": "image-folder", "path": str(root / "pictures"), "shards": 3}
+    budget = {"epochs": 3, "batch_size": 16, "learning_rate": 0.05, "input_size": SIDE, **training}
+    return Experiment.model_validate({"dataset": dataset, "levels": ["none", 10], "training": budget})
+
+
+def by_tensorflow(root: Path, manifest: LevelManifest, split: Any) -> Records:
+    """The split's records by tf.data and TensorFlow's own decoders."""
+    folder = root / "root" / level_folder(manifest.dataset, manifest.codec, manifest.level)
+    features = {"payload": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
+    images, labels = [], []
+    for serialised in tf.data.TFRecordDataset([str(folder / shard.name) for shard in manifest.splits[split].shards]):
+        record = tf.io.parse_single_example(serialised, features)
+        jpeg = record["payload"].numpy().startswith(b"\xff\xd8")
+        exact = {"dct_method": "INTEGER_ACCURATE", "fancy_upscaling": True}
+        images.append(tf.io.decode_jpeg(record["payload"], 3, **exact) if jpeg else tf.io.decode_png(record["payload"], 3))
+        labels.append(record["label"])
+    return Records(tf.stack(images), tf.cast(tf.stack(labels), tf.int32))
+
+
+@pytest.mark.parametrize("level", ["none", 10])
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_curves_and_weights_are_those_of_the_plain_path(root: Path, level: Level, precision: str) -> None:
+    tf.config.experimental.enable_op_determinism()
+    wanted = experiment(root, precision=precision)
+    store = open_store(str(root / "root"))
+    manifest = compress(store, wanted, index_dataset(store, wanted.dataset))[level]
+    inputs, training = open_inputs(wanted), wanted.training
+    fast = build("image", "A", (SIDE, SIDE, 3), 2, seed=SEED, precision=precision)
+    (fitted,) = Trainer([fast], load_level(store, manifest, inputs), inputs, training).fit([Fit(SEED)])
+
+    train, validation, _ = (by_tensorflow(root, manifest, split) for split in SPLITS)
+    model = build("image", "A", (SIDE, SIDE, 3), 2, seed=SEED, precision=precision)
+    rate = keras.optimizers.schedules.InverseTimeDecay(training.learning_rate, 1, training.decay)
+    optimizer = keras.optimizers.SGD(rate, momentum=training.momentum, nesterov=True)
+
+    @tf.function(reduce_retracing=False)  # type: ignore[untyped-decorator]  # no types
+    def step(batch: Any, truth: Any, seed: Any) -> tuple[Any, Any]:
+        with tf.GradientTape() as tape:
+            logits = model(inputs.scaled(inputs.augment(batch, seed)), training=True)
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(truth, logits)
+            loss = tf.reduce_mean(losses)
+        optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+        return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(tf.argmax(logits, 1, output_type=tf.int32) == truth, tf.int32))
+
+    best, best_weights = -1.0, []
+    for epoch in range(1, training.epochs + 1):
+        full, rest, seeds = _schedule(len(train), training.batch_size, SEED, epoch)
+        assert len(rest), "the last batch is a smaller one"
+        summed, hits = np.float32(0), 0
+        for numbers, seed in zip([*full, rest], seeds, strict=True):
+            loss, right = step(tf.gather(train.inputs, numbers), tf.gather(train.labels, numbers), tf.constant(seed))
+            summed, hits = np.float32(summed + loss.numpy()), hits + int(right)
+        assert fitted.curves.train_loss[epoch - 1] == float(summed) / len(train)
+        assert fitted.curves.train_accuracy[epoch - 1] == hits / len(train)
+        predicted = model(inputs.scaled(validation.inputs), training=False).numpy().argmax(1)
+        accuracy = float(np.mean(predicted == validation.labels.numpy()))
+        assert fitted.curves.validation_accuracy[epoch - 1] == accuracy
+        if accuracy > best:
+            best, best_weights = accuracy, model.get_weights()
+    assert all(map(np.array_equal, fast.get_weights(), best_weights))
