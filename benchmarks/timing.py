@@ -6,6 +6,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 
 def compare(name: str, ours: Callable[[], float], bare: Callable[[], float], *, target: float, runs: int = 5) -> None:
@@ -19,18 +20,19 @@ def compare(name: str, ours: Callable[[], float], bare: Callable[[], float], *, 
 
 
 def tell(name: str, values: Sequence[float], *, at_least: float | None = None, at_most: float | None = None) -> None:
-    """Prints the median and spread of `values` as a line of JSON, with pass or short of target."""
+    """Prints the median and spread of `values` as a line of JSON, with pass or short of target, if there is one."""
     median = statistics.median(values)
     good = (at_least is None or median >= at_least) and (at_most is None or median <= at_most)
-    result = {
+    result: dict[str, Any] = {
         "what": name,
         "n": len(values),
         "median": round(median, 3),
         "min": round(min(values), 3),
         "max": round(max(values), 3),
-        "target": f"at least {at_least:g}" if at_least is not None else f"at most {at_most:g}",
-        "verdict": "pass" if good else "short of target",
     }
+    if at_least is not None or at_most is not None:
+        result["target"] = f"at least {at_least:g}" if at_least is not None else f"at most {at_most:g}"
+        result["verdict"] = "pass" if good else "short of target"
     print(json.dumps(result), flush=True)
 
 

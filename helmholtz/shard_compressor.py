@@ -32,7 +32,7 @@ from helmholtz.storage import Store
 from helmholtz.stored import Model
 
 # Encoded together, one level after the other: at 32x32 pixels Python's own calls cost as much as libjpeg's work.
-_BATCH = 64  # records
+_BATCH = 128  # records
 _BATCH_BYTES = 1 << 18  # of decoded samples: more would not stay in the processor's cache from level to level
 _UPLOADS = 8  # at once: to a bucket, or to a disk that is waited for
 
