@@ -32,9 +32,8 @@ kill-soak: $(STAMP)  ## 200 times SIGKILL over all stages; each run has to end a
 soak: $(STAMP)  ## 300 trials in one run, with trainers killed on the way; memory and open files stay.
 	$(BIN)/python -m tests.soak --kills 12
 
-bench: $(STAMP)  ## Speed, as ratios with their targets, into docs/performance.md; then the simulations.
-	$(BIN)/python benchmarks/bench.py --write docs/performance.md
-	$(MAKE) simulations
+bench: $(STAMP)  ## Speed, as ratios with their targets, into docs/performance.md. PYTORCH names a Python that has PyTorch.
+	$(BIN)/python benchmarks/bench.py --write docs/performance.md $(if $(PYTORCH),--pytorch $(PYTORCH))
 
 simulations: $(STAMP)  ## Coverage of intervals and error rates of decisions, into docs/statistics.md and docs/refinement.md.
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/intervals.py --write docs/statistics.md & intervals=$$!; \

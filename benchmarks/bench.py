@@ -1,4 +1,6 @@
-"""Runs all benchmarks one after the other and writes their table. Half an hour on two cores; leave the machine alone.
+"""Runs all benchmarks one after the other and writes their table.
+
+Half an hour on two cores, and 7 GB of disk; leave the machine alone.
 
     python benchmarks/bench.py --write docs/performance.md --json build/bench.json
 
@@ -26,7 +28,7 @@ def main() -> None:
     """Prints the table as it grows. Ends with status 1 if a script fails, not if a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", type=Path, metavar="DOCUMENT", help="put the table into this Markdown file")
-    parser.add_argument("--json", type=Path, default=Path("build/bench.json"))
+    parser.add_argument("--json", type=Path, default=Path("build/bench.json"), help="the same as data (%(default)s)")
     parser.add_argument("--only", action="append", choices=SCRIPTS, help="this script alone; may be given again")
     parser.add_argument("--pytorch", metavar="PYTHON", default=sys.executable, help="an interpreter that has PyTorch")
     told = parser.parse_args()

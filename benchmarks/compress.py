@@ -5,6 +5,7 @@ End to end: reading, encoding at every level, Example, checksums, writing. Run: 
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import shutil
@@ -171,6 +172,7 @@ def on_two_cores(folder: Path, records: int) -> None:
 
 def main() -> None:
     """Compares, and prints one line of JSON each."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         pictures(folder / "cifar")

@@ -5,6 +5,7 @@ One core. Run: python benchmarks/reading.py
 
 from __future__ import annotations
 
+import argparse
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -53,6 +54,7 @@ def read(name: str, folder: Path, dataset: dict[str, str], size: int) -> None:
 
 def main() -> None:
     """Prints a line of JSON each."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

@@ -1,13 +1,18 @@
 """Where the compress stage's time goes: wall time of its steps for each encode, on one core, beside the bare encoder's.
 
-32x32 from CIFAR-10's binary form, 256x256 from BMP files; nine levels. Run: python benchmarks/steps.py
+32x32 from CIFAR-10's binary form, 256x256 from BMP files; nine levels, the mean of some runs in turn with the bare encoder.
+Silent for a minute. Run: python benchmarks/steps.py
 """
 
 from __future__ import annotations
 
+import argparse
+import hashlib
+import io
 import json
 import tempfile
 import time
+import timeit
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import wraps
@@ -15,16 +20,21 @@ from pathlib import Path
 from typing import Any
 
 import imagecodecs
+import numpy as np
 from compress import LEVELS, everything, large_pictures, one_core, pictures, prepared
+from PIL import Image
 
-from helmholtz import shard_compressor
+from helmholtz import images, shard_compressor
 from helmholtz.codecs.jpeg import JpegCodec
 from helmholtz.dataset import index_dataset
 from helmholtz.experiment import Experiment
+from helmholtz.plain_images import decode_plain
 from helmholtz.shard_compressor import ShardCompressor, ShardTask
 from helmholtz.shards import ShardWriter
+from helmholtz.sources.base import content_digest
 from helmholtz.storage import open_store
 
+RUNS = 3
 STEPS: list[tuple[Any, str, str]] = [
     (shard_compressor, "read_records", "the record list"),
     (ShardCompressor, "_batches", "reading, digest, decoding"),
@@ -69,21 +79,47 @@ def steps(what: str, folder: Path, dataset: dict[str, str]) -> None:
     encodes, samples = sum(index.records.values()) * len(LEVELS), prepared(compressor, index, store)
     everything(compressor, tasks)
     spent.clear()
-    started = time.perf_counter()
-    everything(compressor, tasks)
-    wall, began = time.perf_counter() - started, time.perf_counter()
-    for picture in samples:
-        for level in LEVELS:
-            imagecodecs.jpeg8_encode(picture, level=level, subsampling="420")
-    bare = (time.perf_counter() - began) / len(samples) / len(LEVELS)
-    told = {name: round(1e6 * taken / encodes, 2) for name, taken in spent.items()}
-    print(
-        json.dumps({"what": what, "microseconds": round(1e6 * wall / encodes, 2), "bare encoder": round(1e6 * bare, 2), **told})
-    )
+    wall = bare = 0.0
+    for _ in range(RUNS):  # in turn
+        started = time.perf_counter()
+        everything(compressor, tasks)
+        wall += time.perf_counter() - started
+        began = time.perf_counter()
+        for picture in samples:
+            for level in LEVELS:
+                imagecodecs.jpeg8_encode(picture, level=level, subsampling="420")
+        bare += (time.perf_counter() - began) / len(samples) / len(LEVELS)
+    told = {name: round(1e6 * taken / encodes / RUNS, 2) for name, taken in spent.items()}
+    rest = round(1e6 * wall / encodes / RUNS - sum(told.values()), 2)
+    whole = {"of": what, "microseconds an encode": round(1e6 * wall / encodes / RUNS, 2)}
+    print(json.dumps({**whole, **told, "the rest": rest, "bare encoder alone": round(1e6 * bare / RUNS, 2)}), flush=True)
+
+
+def pieces() -> dict[str, float]:
+    """Microseconds of single pieces of work on a picture of 256x256 (196 kB of samples), the best of some runs each."""
+    random = np.random.default_rng(0)
+    coarse = Image.fromarray(random.integers(0, 256, (32, 32, 3), np.uint8)).resize((256, 256), Image.Resampling.BICUBIC)
+    picture = Image.fromarray((np.asarray(coarse) // 2 + random.integers(0, 64, (256, 256, 3))).astype(np.uint8))
+    files = {}
+    for kind in ("BMP", "JPEG"):
+        file = io.BytesIO()
+        picture.save(file, kind, quality=90)
+        files[kind] = file.getvalue()
+    content, payloads = np.asarray(picture).tobytes(), bytes(78_000)
+    work: dict[str, Callable[[], object]] = {
+        "BLAKE3 of 196 kB": lambda: content_digest(content),
+        "BLAKE2b of 196 kB": lambda: hashlib.blake2b(content, digest_size=16).hexdigest(),
+        "SHA-256 of 78 kB": lambda: hashlib.sha256(payloads).hexdigest(),
+        **{f"{kind} decoded directly": lambda data=data: decode_plain(data, 1 << 20) for kind, data in files.items()},
+        **{f"{kind} by Pillow": lambda data=data: images._by_pillow(data, 1 << 20) for kind, data in files.items()},
+    }
+    best = {name: min(timeit.repeat(one, number=50, repeat=9)) / 50 for name, one in work.items()}
+    return {name: round(1e6 * taken, 1) for name, taken in best.items()}
 
 
 def main() -> None:
-    """Prints a line of JSON for each size."""
+    """Prints a line of JSON for each size, and one of single pieces of work."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     for owner, name, what in STEPS:
         setattr(owner, name, timed(getattr(owner, name), what))
     with tempfile.TemporaryDirectory() as temporary, one_core():
@@ -93,6 +129,7 @@ def main() -> None:
         steps("32x32", small, {"kind": "cifar10", "path": str(small / "cifar")})
         large_pictures(large / "files")
         steps("256x256", large, {"kind": "image-folder", "path": str(large / "files")})
+        print(json.dumps({"what": "a picture of 256x256, microseconds", **pieces()}))
 
 
 if __name__ == "__main__":

@@ -118,6 +118,7 @@ class Resources(Section):
     memory: Memory = "8G"
     gpus: Whole = Field(0, ge=0)
     gpu_type: str = "nvidia.com/gpu"
+    side_by_side: Annotated[Whole, Field(ge=1, le=64)] | None = None  # seeds at once; None: as a GPU has room, 1 on a CPU
     shared_memory: Memory | None = "1Gi"  # size of /dev/shm, in memory and counted as such; None: the engine's 64 MB
     node_selector: dict[str, str] = Field(default_factory=dict)  # label -> value that a node must have
     tolerations: tuple[Toleration, ...] = ()

@@ -56,7 +56,7 @@ class TestGroups(Model):
 class DatasetIndex(Model):
     """``dataset.json``: a split data set, ready to be compressed."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2  # 1: records' digests were BLAKE2b
     fingerprint: str
     kind: str
     description: str
@@ -260,7 +260,7 @@ def _lines(listing: _Listing, rows: list[int]) -> bytes:
 
 def fingerprint(classes: Sequence[str], dataset: Dataset, lists: Iterable[tuple[Split, bytes]], rejected: bytes) -> str:
     """Of a data set whose shards' record lists, and list of rejected records, have this content; lists in shard order."""
-    head = {"format": 1, "classes": classes, "max_pixels": dataset.max_pixels, "noise": dataset.noise}
+    head = {"format": 2, "classes": classes, "max_pixels": dataset.max_pixels, "noise": dataset.noise}
     sha256 = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
     for split, content in lists:
         sha256.update(b"\0" + split.encode() + b"\0")

@@ -19,18 +19,11 @@ _PACKAGE = "helmholtz.tensorflow"
 _Field = descriptor_pb2.FieldDescriptorProto
 
 
-def encode_example(key: str, label: int, payload: bytes) -> bytes:
-    """A serialised Example with the features ``key`` (UTF-8), ``label`` (an int64) and ``payload``, sorted by name.
-
-    The bytes are those of protobuf's deterministic serialisation.
-    """
-    same = identity(key, label)
-    start, between = around_identity(len(same), len(payload))
-    return b"".join((start, same, between, payload))
-
-
 def identity(key: str, label: int) -> bytes:
-    """The part of an Example that a record has at every level: its key and label."""
+    """The part of an Example that a record has at every level: the features ``key`` (UTF-8) and ``label`` (an int64).
+
+    Features are sorted by name; with `around_identity`, the bytes are those of protobuf's deterministic serialisation.
+    """
     name = key.encode()
     return b"".join((_key_start(len(name)), name, _label_feature(label)))
 
@@ -49,7 +42,7 @@ def _label_feature(label: int) -> bytes:
 
 
 def around_identity(nbytes: int, payload: int) -> tuple[bytes, bytes]:
-    """What stands before an `identity` of `nbytes`, and what between it and a payload of so many bytes."""
+    """What stands before an `identity` of `nbytes`, and what between it and the feature ``payload`` of so many bytes."""
     between = _feature(b"payload", _field(1, _field(1, b"", payload), payload), payload)
     return b"\n" + _varint(nbytes + len(between) + payload), between
 

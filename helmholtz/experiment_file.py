@@ -16,7 +16,7 @@ from pydantic_core import PydanticSerializationError
 from helmholtz.errors import LONGEST, ExperimentError
 from helmholtz.experiment import AUDIO_KINDS, Experiment
 
-_OF_ONE_SET = {"path", "classes", "group", "download", "notes", "effects_seed", "part"}  # keys below dataset
+_OF_ONE_SET = {"path", "classes", "group", "limit", "download", "notes", "effects_seed", "part"}  # keys below dataset
 MAX_BYTES = 1 << 18  # an experiment is a page of text; anything larger is a mistake
 
 
@@ -80,6 +80,7 @@ def _leave_out_the_data_set(tree: dict[str, Any], overrides: Sequence[str]) -> N
         kind = next(o.partition("=")[2].strip() for o in reversed(overrides) if _keys([o]) == {"dataset.kind"})
         if (dataset.get("kind") in AUDIO_KINDS) != (kind in AUDIO_KINDS):
             _leave_out(tree, {"codec", "jpeg", "mp3"})
+        _leave_out(tree, {"description"})
         _leave_out(dataset, _OF_ONE_SET)
 
 

@@ -24,14 +24,13 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from helmholtz.errors import BadRecord
-from helmholtz.plain_images import decode_plain
+from helmholtz.plain_images import MAX_SIDE, decode_plain
 
 if TYPE_CHECKING:
     from helmholtz.codecs.jpeg_stream import JpegStream
 
 # Formats that Pillow decodes by itself or by a bundled library. Not EPS, which it hands to Ghostscript.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
-MAX_SIDE = 65_500  # libjpeg's JPEG_MAX_DIMENSION
 
 # The limit is ours, and is checked before anything is decoded. Pillow's own, fixed one would warn below it.
 Image.MAX_IMAGE_PIXELS = None
@@ -75,9 +74,11 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     if not data:
         raise BadRecord("empty file")
     if plain := decode_plain(data, max_pixels):
-        height, width, _ = plain.samples.shape
-        check_size(height, width, max_pixels)
         return Decoded(plain.samples, plain.format, (), plain.stream)
+    return _by_pillow(data, max_pixels)
+
+
+def _by_pillow(data: bytes, max_pixels: int) -> Decoded:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             check_size(image.height, image.width, max_pixels)

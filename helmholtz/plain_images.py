@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
     Samples = npt.NDArray[np.uint8]
 
-_JFIF = b"\xff\xd8\xff\xe0\x00\x10JFIF\0"
+MAX_SIDE = 65_500  # libjpeg's JPEG_MAX_DIMENSION
+
+_JFIF, _APP0 = b"\xff\xd8\xff\xe0\x00\x10JFIF\0", b"\xff\xe0"
 _DHT, _DRI, _COM = 0xC4, 0xDD, 0xFE
 _PLAIN = frozenset((BASELINE, SOS, DQT, _DHT, _DRI, APP0, _COM))  # no EXIF data, further pictures, Adobe's colours
 _BMP = struct.Struct("<2sI4xIIiiHHI")  # signature, file size, offset of the pixels, then a BITMAPINFOHEADER up to compression
@@ -54,7 +56,7 @@ def decode_plain(data: bytes, max_pixels: int) -> Plain | None:
 
 
 def _decoded(decoder: Callable[..., Any], data: bytes, height: int, width: int, max_pixels: int) -> Samples | None:
-    if not 0 < height * width <= max_pixels:
+    if not 0 < height * width <= max_pixels or max(height, width) > MAX_SIDE:
         return None
     samples = np.empty((height, width, 3), np.uint8)
     try:
@@ -70,7 +72,8 @@ def _plain_stream(data: bytes) -> JpegStream | None:
         return None
     whole = stream.well_formed and stream.size == len(data)
     usual = stream.scans == 1 and (stream.precision, len(stream.components)) == (8, 3)
-    return stream if whole and usual and stream.markers <= _PLAIN else None
+    once = data.find(_APP0, 4) < 0  # Pillow reads a second one, too, and may refuse it
+    return stream if whole and usual and once and stream.markers <= _PLAIN else None
 
 
 def _bmp_size(data: bytes) -> tuple[int, int] | None:

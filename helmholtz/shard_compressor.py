@@ -1,11 +1,13 @@
 """One unit of the compress stage: one shard of the record lists, read once and encoded at every level that lacks it.
 
-A shard is published while the next one is encoded: a disk or a bucket takes its time, and no processor.
+A shard is published while the next one is encoded: a disk or a bucket takes its time, and no processor. So two shards, at all
+their levels, lie in the scratch folder at once.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -19,7 +21,7 @@ from helmholtz.codecs import open_codec
 from helmholtz.codecs.base import EncodedBatch, Prepared
 from helmholtz.control import prepare
 from helmholtz.dataset import DatasetIndex, ListedRecord, read_records
-from helmholtz.errors import BadRecord, HelmholtzError
+from helmholtz.errors import BadRecord
 from helmholtz.example import identity
 from helmholtz.experiment import Experiment
 from helmholtz.levels import NONE, Level
@@ -35,6 +37,8 @@ from helmholtz.stored import Model
 _BATCH = 128  # records
 _BATCH_BYTES = 1 << 18  # of decoded samples: more would not stay in the processor's cache from level to level
 _UPLOADS = 8  # at once: to a bucket, or to a disk that is waited for
+
+_log = logging.getLogger(__name__)
 
 Batch = tuple[Sequence[ListedRecord], Sequence[Prepared]]
 
@@ -106,8 +110,10 @@ class ShardCompressor:
 
     def abandon(self) -> None:
         """Leaves nothing behind of a task that failed, or that nobody waits for."""
-        with contextlib.suppress(HelmholtzError, OSError):
+        try:
             self.finish()
+        except Exception as error:
+            _log.warning("not published: %s", error)  # what failed first is what is told
 
     def _encode(self, task: ShardTask, scratch: Path) -> tuple[_Used, list[_Output]]:
         """The shard at each level, as local files in `scratch`."""
@@ -167,7 +173,13 @@ class _Publication:
     def wait(self) -> None:
         """Returns once all have ended. Raises what the first that failed raised."""
         with self.files:
-            wait(self.uploads)
+            try:
+                wait(self.uploads)
+            except BaseException:  # Ctrl-C: the files stay as long as someone reads them
+                for upload in self.uploads:
+                    upload.cancel()
+                wait(self.uploads)
+                raise
             for upload in self.uploads:
                 upload.result()
 

@@ -121,14 +121,14 @@ def damaged(where: str, what: str) -> ShardError:
     return ShardError(f"{where}: {what}; delete this level's manifest.json and run again to rewrite it")
 
 
-@functools.lru_cache(maxsize=1 << 16)  # at 32x32 pixels, most records have the length of another
+@functools.lru_cache(maxsize=1 << 13)  # at 32x32 pixels, most records have the length of another
 def _framing(same: int, payload: int) -> tuple[bytes, bytes, bytes]:
     """The length before an Example with an identity and a payload of so many bytes, and what is around its identity."""
     start, between = around_identity(same, payload)
     return _length(len(start) + same + len(between) + payload), start, between
 
 
-@functools.lru_cache(maxsize=1 << 16)
+@functools.lru_cache(maxsize=1 << 13)
 def _length(nbytes: int) -> bytes:
     length = _LENGTH.pack(nbytes)
     return length + _masked_crc(length)

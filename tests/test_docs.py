@@ -46,3 +46,8 @@ def test_links_and_named_files_exist(page: str) -> None:
     for link in re.findall(r"\]\(([^)#]+)\)", text):
         if "://" not in link:
             assert (ROOT / page).parent.joinpath(link).exists(), link
+
+
+def test_nothing_is_left_to_be_filled_in() -> None:
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
+        assert not re.findall(r"^[A-Z][A-Z_]{5,}$|\bT[O]DO\b", path.read_text(), re.MULTILINE), path.name

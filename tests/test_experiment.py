@@ -172,6 +172,10 @@ def test_another_kind_leaves_out_what_is_said_of_the_files_data_set() -> None:
     assert load_experiment("guitar-mp3", ["dataset.kind=plucked-strings"]).dataset.path is None
     pictures = ["dataset.kind=photographs", "levels=[none,50]", "training.input_size=16"]
     assert load_experiment("quickstart-audio", pictures).codec == "jpeg"
+    mine = ["dataset.kind=image-folder", "dataset.path=pictures"]
+    assert (load_experiment("quickstart", mine).dataset.limit, load_experiment("quickstart", mine).description) == (None, "")
+    assert load_experiment("quickstart", [*mine, "dataset.limit=90", "description=Mine"]).dataset.limit == 90
+    assert load_experiment("quickstart", ["seeds=2"]).dataset.limit == 1800
 
 
 def test_another_optimizer_leaves_out_the_files_rate() -> None:

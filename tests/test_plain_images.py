@@ -50,6 +50,8 @@ OTHERS = {
     "CMYK": file("JPEG", RGB.convert("CMYK")),
     "RGB components": file("JPEG", keep_rgb=True),
     "frames": file("MPO", save_all=True, append_images=[RGB.rotate(90)]),
+    "two APP0": PLAIN[0][:20] + b"\xff\xe0\x00\x07JFIF\0" + PLAIN[0][20:],
+    "too long for JPEG": file("BMP", RGB.resize((1, 65_501))),
     "behind EOI": PLAIN[0] + b"more",
     "cut": PLAIN[0][:-2],
     "PNG": file("PNG"),

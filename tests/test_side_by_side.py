@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from helmholtz.cluster import Resources
+from helmholtz.errors import StorageError
 from helmholtz.results import TrialResult
 from helmholtz.storage import LocalStore
-from helmholtz.training import memory
+from helmholtz.training import checkpoint, memory
 from helmholtz.training.architectures import build
 from helmholtz.training.checkpoint import Checkpoints
 from helmholtz.training.fit import EpochMetrics, Fit, FitResult
@@ -108,16 +111,75 @@ def told_of(result: TrialResult) -> dict[str, Any]:
     return result.model_dump(exclude={"device", "train_seconds", "records_per_second"})
 
 
-def test_a_cell_side_by_side_is_the_one_trained_in_turn(store: LocalStore, tmp_path: Path) -> None:
+@pytest.fixture
+def other(tmp_path: Path) -> LocalStore:
+    """A second root with the same level."""
     other = LocalStore(str(tmp_path / "other"))
     make_level(other, "none", 30)
-    wanted = experiment(seeds=3, epochs=2)
+    return other
+
+
+def test_a_cell_side_by_side_is_the_one_trained_in_turn(store: LocalStore, other: LocalStore) -> None:
+    wanted = experiment(seeds=5, epochs=2)
     in_turn, together = run_cell(store, wanted, "d", "A", "none"), run_cell(other, wanted, "d", "A", "none", side_by_side=2)
     assert [told_of(result) for result in together] == [told_of(result) for result in in_turn]
-    assert ["2 seeds side by side" in result.device for result in together] == [True, True, False]
+    # Two groups of one width share their graphs.
+    assert ["2 seeds side by side" in result.device for result in together] == [True, True, True, True, False]
     for result in together:
         assert other.size(event_key(result.trial))
         assert not list(other.list(f"trials/{result.trial}/checkpoint"))
+
+
+def test_groups_are_even(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    widths: list[int] = []
+
+    def counted(trainer: Trainer, fits: Sequence[Fit]) -> list[FitResult]:
+        widths.append(len(fits))
+        return fit(trainer, fits)
+
+    fit = Trainer.fit
+    monkeypatch.setattr(Trainer, "fit", counted)
+    wanted = experiment(seeds=4, epochs=1)
+    run_cell(store, wanted.model_copy(update={"resources": Resources(side_by_side=3)}), "d", "A", "none")
+    assert widths == [2, 2]
+
+
+def test_seconds_are_each_ones_share_whenever_the_others_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter(range(0, 10_000, 30))  # every epoch takes 30 s
+    models = [network(seed) for seed in SEEDS]
+    models[1].trainable_variables[-1].assign([np.nan] * CLASSES)
+    trainer = Trainer(models, tiny_data(), INPUTS, LONG)
+    monkeypatch.setattr("helmholtz.training.loop.time.perf_counter", lambda: float(next(times)))
+    results = trainer.fit([Fit(seed) for seed in SEEDS])
+    assert [result.train_seconds for result in results] == [40, 10, 40]
+
+
+@dataclass(frozen=True)
+class Picky(LocalStore):
+    """A store that takes no result of seed 1, until it is told to."""
+
+    refusing: list[int] = field(default_factory=lambda: [1])
+
+    def write_bytes(self, key: str, data: bytes) -> None:
+        if self.refusing and key.endswith("result.json") and "-none-1-" in key:
+            raise StorageError("refused")
+        super().write_bytes(key, data)
+
+
+def test_one_whose_result_is_not_taken_costs_the_others_nothing_and_goes_on_from_its_checkpoint(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(checkpoint.Checkpoints, "due", True)
+    wanted, picky = experiment(seeds=3, epochs=3), Picky(store.uri)
+    with pytest.raises(StorageError, match="refused"):
+        run_cell(picky, wanted, "d", "A", "none", side_by_side=3)
+    left = {key.split("/")[1].split("-")[2] for key in store.list("trials") if key.endswith("result.json")}
+    assert left == {"0", "2"}
+    picky.refusing.clear()
+    with caplog.at_level("INFO"):
+        results = run_cell(picky, wanted, "d", "A", "none", side_by_side=3)
+    assert "goes on after epoch 2" in caplog.text
+    assert [result.seed for result in results] == [0, 1, 2]
 
 
 def test_as_many_as_the_device_has_room_for(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,9 +207,21 @@ def test_where_the_hoped_for_memory_is_not_there_they_go_one_after_the_other(
     results = run_cell(store, experiment(seeds=2, epochs=1), "d", "A", "none", side_by_side=2)
     assert [result.seed for result in results] == [0, 1]
     assert not any("side by side" in result.device for result in results)
-    assert "one after the other" in caplog.text
+    assert "in turn" in caplog.text
     with pytest.raises(memory.TooLittleMemoryError):
         run_cell(store, experiment(seeds=1, epochs=1, batch_size=30), "d", "A", "none")
+
+
+def test_no_room_for_the_networks_themselves_is_the_same(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crowded(trainer: Trainer, models: Sequence[Any], *more: Any) -> None:
+        if len(models) > 1:
+            raise tf.errors.ResourceExhaustedError(None, None, "no memory for a tensor")
+        begin(trainer, models, *more)
+
+    begin = Trainer.__init__
+    monkeypatch.setattr(Trainer, "__init__", crowded)
+    results = run_cell(store, experiment(seeds=2, epochs=1), "d", "A", "none", side_by_side=2)
+    assert [("side by side" in result.device, result.status) for result in results] == [(False, "complete")] * 2
 
 
 def test_a_cpu_is_filled_by_one(store: LocalStore) -> None:

@@ -79,7 +79,7 @@ def _plateau_log(means: Sequence[LevelMean]) -> Fitted:
 
 def _logistic(means: Sequence[LevelMean]) -> Fitted:
     """Least squares, middle at most a span of the levels beyond them; the top is linear, so only middle and steepness are
-    searched: from the best middle of several steepnesses, since the best start of all may lead to a minimum that isn't."""
+    searched: from the best middles of several steepnesses, since the best start of all may lead to a minimum that isn't."""
     from scipy import optimize, special
 
     x, y = _log_bits(means), _accuracies(means)
@@ -94,11 +94,13 @@ def _logistic(means: Sequence[LevelMean]) -> Fitted:
     low, high = float(x.min()), float(x.max())
     span = high - low
     bounds = ([low - span, 0.05], [high + span, STEEPEST])
+    between = (x[1:] + x[:-1]) / 2 if len(x) > 1 else x  # where a steep fall between two levels has its middle
+    middles = np.unique([*np.linspace(low - span / 2, high, 13), *between])
     fits = []
-    for steepness in (0.3, 1.0, 3.0, 10.0):
-        starts = [(middle, steepness) for middle in np.linspace(low - span / 2, high, 13)]
-        best = min(starts, key=lambda start: float((residuals(np.array(start)) ** 2).sum()))
-        fits.append(optimize.least_squares(residuals, best, bounds=bounds, x_scale=(span, 1.0)))
+    for steepness in (0.3, 1.0, 3.0, 10.0, 30.0):
+        costs = [float((residuals(np.array([middle, steepness])) ** 2).sum()) for middle in middles]
+        best = middles[np.argsort(costs, kind="stable")[:3]]
+        fits += [optimize.least_squares(residuals, (at, steepness), bounds=bounds, x_scale=(span, 1.0)) for at in best]
     middle, steepness = (float(value) for value in min(fits, key=lambda fit: float(fit.cost)).x)
     p = top(middle, steepness)
     return Fitted(

@@ -60,7 +60,7 @@ class Trainer:
         count, start = len(self._data.train), time.perf_counter()
         losses, hits = self._train_epoch(*self._schedules([(network.seed, network.epoch) for network in self.networks]))
         totals = dict(zip(self.networks, zip(losses.numpy().tolist(), hits.numpy().tolist(), strict=True), strict=True))
-        seconds = (time.perf_counter() - start) / len(running)
+        seconds = (time.perf_counter() - start) / len(self.networks)  # a step updates those that have ended, too
         for network in running:
             loss, correct = totals[network]
             network.take(loss / count, correct / count, self._data.validation, seconds)

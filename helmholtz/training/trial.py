@@ -15,7 +15,7 @@ import numpy as np
 
 import helmholtz
 from helmholtz.codecs import open_codec
-from helmholtz.errors import TrainingError
+from helmholtz.errors import HelmholtzError, TrainingError
 from helmholtz.manifest import LevelManifest, read_manifest
 from helmholtz.provenance import image
 from helmholtz.results import TrialResult, finished_result, pack_right, result_key
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from helmholtz.training.fit import FitResult, Network
     from helmholtz.training.inputs import Inputs
     from helmholtz.training.loop import Trainer
-    from helmholtz.training.trial_log import OnProgress
+    from helmholtz.training.trial_log import OnProgress, TrialLog
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def run_cell(
     """The results of all seeds of `architecture` at `level`, in seed order; trains those that have none yet.
 
     `dataset` is the data set's fingerprint. `threads` bounds TensorFlow's threads and needs a process in which TensorFlow
-    hasn't run yet. So many seeds are trained `side_by_side`; None: as many as the device has room for. Turns on TensorFlow's
+    hasn't run yet. At most so many seeds are trained `side_by_side`; None: as the experiment says. Turns on TensorFlow's
     deterministic operations for the whole process: a repeated trial then gives the same bits on the same kind of device with
     as many threads and seeds side by side (another number of threads sums gradients in another order).
     Raises ShardError, StorageError or TrainingError.
@@ -72,9 +72,9 @@ def run_cell(
         others = [other for other in experiment.levels if other != level] if experiment.training.mismatch else []
         elsewhere = [read_manifest(store, dataset, codec, other) for other in others]
         running = _Cell(store, manifest, data, inputs, device, elsewhere, on_progress)
-        width = side_by_side or running.width(missing[0])
-        for start in range(0, len(missing), width):
-            for result in running.run(missing[start : start + width]):
+        width = side_by_side or experiment.resources.side_by_side or running.width(missing[0])
+        for group in np.array_split(np.arange(len(missing)), -(-len(missing) // width)):  # 9 at most 8 wide are 5 and 4
+            for result in running.run([missing[number] for number in group]):
                 results[result.seed] = result
     return [results[trial.seed] for trial in cell]
 
@@ -132,11 +132,10 @@ class _Cell:
 
         try:
             return self._run(trials)
-        except TooLittleMemoryError as error:
+        except TooLittleMemoryError:
             if len(trials) == 1:
                 raise
-            _log.warning("%d seeds side by side: %s; they are trained one after the other", len(trials), error)
-        self._trainer = None
+            _log.warning("%d seeds side by side take more memory than there is; they are trained in turn", len(trials))
         return [result for trial in trials for result in self._run([trial])]
 
     def width(self, trial: Trial) -> int:
@@ -151,29 +150,59 @@ class _Cell:
 
     def _run(self, trials: Sequence[Trial]) -> list[TrialResult]:
         from helmholtz.training.checkpoint import Checkpoints
+        from helmholtz.training.fit import Fit
+        from helmholtz.training.memory import enough_memory
+        from helmholtz.training.trial_log import TrialLog
 
-        device = f"{self._device}, {len(trials)} seeds side by side" if len(trials) > 1 else self._device
-        trainer = self._begin(trials)
-        checkpoints = [Checkpoints(self._store, trial, _versions() | {"device": device}) for trial in trials]
-        results = []
-        for trial, network, fitted, kept in zip(
-            trials, trainer.networks, self._fit(trainer, trials, checkpoints), checkpoints, strict=True
-        ):
-            result = _result(trial, self._manifest, network.model, fitted, self._tested_elsewhere(network, fitted), device)
-            self._store.write_bytes(result_key(trial.id), result.model_dump_json(indent=1).encode())
+        # Not how many were side by side: on a GPU another number may round differently, but to begin anew costs more.
+        made_by = _versions() | {"device": self._device}
+        checkpoints = [Checkpoints(self._store, trial, made_by) for trial in trials]
+        what = f"architecture {trials[0].architecture} at level {trials[0].level}"
+        with contextlib.ExitStack() as stack:
+            logs = [stack.enter_context(TrialLog(self._store, trial, self._on_progress)) for trial in trials]
+            models = [self.build(trial) for trial in trials]
+            with enough_memory(models[0], self._batch(trials[0]) * len(trials), what):
+                trainer = self._begin(models, trials[0])
+                fitted = trainer.fit(
+                    [Fit(t.seed, log.epoch, kept) for t, log, kept in zip(trials, logs, checkpoints, strict=True)]
+                )
+            return self._conclude(trials, trainer.networks, fitted, logs, checkpoints)
+
+    def _conclude(
+        self,
+        trials: Sequence[Trial],
+        networks: Sequence[Network],
+        fitted: Sequence[FitResult],
+        logs: Sequence[TrialLog],
+        checkpoints: Sequence[Checkpoints],
+    ) -> list[TrialResult]:
+        """Each trial's events and result into the store. Raises, last of all, what kept the first from getting there."""
+        results: list[TrialResult] = []
+        errors: list[HelmholtzError] = []
+        for trial, network, fit, log, kept in zip(trials, networks, fitted, logs, checkpoints, strict=True):
+            try:
+                log.finish(fit)
+                device = f"{self._device}, {len(trials)} seeds side by side" if len(trials) > 1 else self._device
+                result = _result(trial, self._manifest, network.model, fit, self._tested_elsewhere(network, fit), device)
+                self._store.write_bytes(result_key(trial.id), result.model_dump_json(indent=1).encode())
+            except HelmholtzError as error:
+                errors.append(error)
+                continue
             kept.remove()
             results.append(result)
+        if errors:
+            raise errors[0]
         return results
 
-    def _begin(self, trials: Sequence[Trial]) -> Trainer:
-        """The cell's trainer, with a network as the seed of each trial begins it."""
+    def _begin(self, models: Sequence[Any], trial: Trial) -> Trainer:
+        """The cell's trainer, with these untrained networks."""
         from helmholtz.training.loop import Trainer
 
-        models = [self.build(trial) for trial in trials]
-        if self._trainer is None or len(self._trainer.networks) != len(trials):
-            self._trainer = Trainer(models, self._data, self._inputs, trials[0].training)
-        else:
+        if self._trainer is not None and len(self._trainer.networks) == len(models):
             self._trainer.restart(models)
+        else:
+            self._trainer = None  # its memory first
+            self._trainer = Trainer(models, self._data, self._inputs, trial.training)
         return self._trainer
 
     def build(self, trial: Trial) -> Any:
@@ -182,22 +211,6 @@ class _Cell:
 
         medium, classes, precision = self._manifest.medium, len(self._manifest.classes), trial.training.precision
         return build(medium, trial.architecture, self._inputs.shape, classes, seed=trial.seed, precision=precision)
-
-    def _fit(self, trainer: Trainer, trials: Sequence[Trial], checkpoints: Sequence[Checkpoints]) -> list[FitResult]:
-        from helmholtz.training.fit import Fit
-        from helmholtz.training.memory import enough_memory
-        from helmholtz.training.trial_log import TrialLog
-
-        first, batch = trials[0], self._batch(trials[0]) * len(trials)
-        with contextlib.ExitStack() as stack:
-            logs = [stack.enter_context(TrialLog(self._store, trial, self._on_progress)) for trial in trials]
-            with enough_memory(trainer.networks[0].model, batch, f"architecture {first.architecture} at level {first.level}"):
-                fitted = trainer.fit(
-                    [Fit(trial.seed, log.epoch, kept) for trial, log, kept in zip(trials, logs, checkpoints, strict=True)]
-                )
-            for log, result in zip(logs, fitted, strict=True):
-                log.finish(result)
-        return fitted
 
     def _tested_elsewhere(self, network: Network, fitted: FitResult) -> dict[str, str]:
         """Which test records it has right at each of the other levels, packed."""
