@@ -7,6 +7,7 @@ file, are Pillow's. PNG is none of them, for libpng prints what it finds wrong.
 
 from __future__ import annotations
 
+import math
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -58,11 +59,22 @@ def decode_plain(data: bytes, max_pixels: int) -> Plain | None:
 def _decoded(decoder: Callable[..., Any], data: bytes, height: int, width: int, max_pixels: int) -> Samples | None:
     if not 0 < height * width <= max_pixels or max(height, width) > MAX_SIDE:
         return None
-    samples = np.empty((height, width, 3), np.uint8)
+    samples = unfilled(height, width, 3)
     try:
         return samples if decoder(data, out=samples).shape == samples.shape else None
     except (RuntimeError, ValueError):
         return None
+
+
+def unfilled(*shape: int) -> Samples:
+    """uint8 of that shape, C-contiguous, for decoders to write to.
+
+    In memory aligned to 32 bytes libjpeg-turbo writes rows past the cache, which takes it twice as long for small images.
+    """
+    nbytes = math.prod(shape)
+    memory = np.empty(nbytes + 32, np.uint8)
+    start = (16 - memory.ctypes.data) % 32
+    return memory[start : start + nbytes].reshape(shape)
 
 
 def _plain_stream(data: bytes) -> JpegStream | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import tensorflow as tf
+
+from helmholtz.plain_images import unfilled
 
 if TYPE_CHECKING:
     from helmholtz.codecs.base import Codec
@@ -34,11 +34,7 @@ class ImageInputs:
 
     def samples(self, count: int) -> Any:
         """uint8 [count, side, side, 3]."""
-        # In rows aligned to 32 bytes libjpeg-turbo writes past the cache, which doubles its time at 32x32.
-        nbytes = count * math.prod(self.shape)
-        memory = np.empty(nbytes + 32, np.uint8)
-        start = (16 - memory.ctypes.data) % 32
-        return memory[start : start + nbytes].reshape(count, *self.shape)
+        return unfilled(count, *self.shape)
 
     def decode(self, payload: bytes, into: Any) -> None:
         """uint8 [side, side, 3]; an image of another size is resized."""
