@@ -58,7 +58,7 @@ class TrialResult(Model):
     converged: bool  # False: still rising when the budget ended, so epochs_to_converge is only a lower bound
     epochs_to_converge_reference: Count | None  # the reference code's measure; None where it is undefined
     curves: Curves
-    train_seconds: Amount  # training alone, without reading data and testing
+    train_seconds: Amount  # training alone, without reading data and testing; of seeds side by side, an equal share
     records_per_second: Amount
     precision: str
     device: str
