@@ -113,7 +113,7 @@ def test_a_bmp_that_lies_about_its_size(side: int, monkeypatch: pytest.MonkeyPat
     assert_same(ours(bytes(data)), pillows(bytes(data), monkeypatch))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.integers(0, 2**32), st.booleans())
 def test_damaged_files_are_as_pillow_sees_them(seed: int, mended: bool) -> None:
     random = Random(seed)  # noqa: S311

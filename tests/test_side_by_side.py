@@ -26,8 +26,8 @@ from helmholtz.training.trial_log import event_key
 from helmholtz.trials import Trial
 from tests.tiny_training import CLASSES, INPUTS, SIDE, TINY, alone, experiment, make_level, tiny_data
 
-SEEDS = (4, 1, 9)
-LONG = TINY.model_copy(update={"epochs": 4, "batch_size": 14})  # 60 records: a smaller batch is left
+SEEDS = (4, 9)
+LONG = TINY.model_copy(update={"epochs": 3, "batch_size": 14})  # 60 records: a smaller batch is left
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -64,7 +64,7 @@ def test_each_is_as_if_it_were_alone_to_the_bit(changes: dict[str, Any]) -> None
         return Fit(seed, lambda epoch, _: told.append((seed, epoch)))
 
     together = Trainer(models, tiny_data(), INPUTS, training).fit([noted(seed) for seed in SEEDS])
-    assert sorted(told) == sorted((seed, epoch) for seed in SEEDS for epoch in range(1, 5))
+    assert sorted(told) == sorted((seed, epoch) for seed in SEEDS for epoch in range(1, 4))
     for seed, model, result in zip(SEEDS, models, together, strict=True):
         single = network(seed, training.precision)
         assert_same((result, model), (alone(single, training, Fit(seed)), single))
@@ -74,12 +74,11 @@ def test_one_that_diverges_ends_alone() -> None:
     models = [network(seed) for seed in SEEDS]
     models[1].trainable_variables[-1].assign([np.nan] * CLASSES)  # of the logits: a ReLU would make 0 of it
     results = Trainer(models, tiny_data(), INPUTS, LONG).fit([Fit(seed) for seed in SEEDS])
-    assert [result.status for result in results] == ["complete", "diverged", "complete"]
+    assert [result.status for result in results] == ["complete", "diverged"]
     assert results[1].test_right is None
     assert len(results[1].curves.train_loss) == 0
-    for number in (0, 2):
-        single = network(SEEDS[number])
-        assert_same((results[number], models[number]), (alone(single, LONG, Fit(SEEDS[number])), single))
+    single = network(SEEDS[0])
+    assert_same((results[0], models[0]), (alone(single, LONG, Fit(SEEDS[0])), single))
 
 
 def test_those_that_were_stopped_at_different_epochs_go_on_from_there(store: LocalStore) -> None:
@@ -89,7 +88,7 @@ def test_those_that_were_stopped_at_different_epochs_go_on_from_there(store: Loc
     class Stop(Exception):  # noqa: N818  # no error
         pass
 
-    for seed, stop in zip(SEEDS[:2], (2, 4), strict=True):
+    for seed, stop in zip(SEEDS, (2, 3), strict=True):
 
         def on_epoch(epoch: int, _: EpochMetrics, stop: int = stop) -> None:
             if epoch == stop:
@@ -101,7 +100,7 @@ def test_those_that_were_stopped_at_different_epochs_go_on_from_there(store: Loc
     told: list[int] = []
     fits = [Fit(seed, lambda epoch, _: told.append(epoch), checkpoints(seed)) for seed in SEEDS]
     together = Trainer(models, tiny_data(), INPUTS, LONG).fit(fits)
-    assert sorted(told) == sorted(3 * [1, 2, 3, 4])
+    assert sorted(told) == sorted(2 * [1, 2, 3])
     for seed, model, result in zip(SEEDS, models, together, strict=True):
         single = network(seed)
         assert_same((result, model), (alone(single, LONG, Fit(seed)), single))
@@ -151,7 +150,7 @@ def test_seconds_are_each_ones_share_whenever_the_others_end(monkeypatch: pytest
     trainer = Trainer(models, tiny_data(), INPUTS, LONG)
     monkeypatch.setattr("helmholtz.training.loop.time.perf_counter", lambda: float(next(times)))
     results = trainer.fit([Fit(seed) for seed in SEEDS])
-    assert [result.train_seconds for result in results] == [40, 10, 40]
+    assert [result.train_seconds for result in results] == [45, 15]
 
 
 @dataclass(frozen=True)
