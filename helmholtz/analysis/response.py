@@ -97,9 +97,9 @@ def _logistic(means: Sequence[LevelMean]) -> Fitted:
     between = (x[1:] + x[:-1]) / 2 if len(x) > 1 else x  # where a steep fall between two levels has its middle
     middles = np.unique([*np.linspace(low - span / 2, high, 13), *between])
     fits = []
-    for steepness in (0.3, 1.0, 3.0, 10.0, 30.0):
+    for steepness, tried in ((0.3, 1), (1.0, 1), (3.0, 1), (10.0, 2), (30.0, 2)):  # steep ones have more minima
         costs = [float((residuals(np.array([middle, steepness])) ** 2).sum()) for middle in middles]
-        best = middles[np.argsort(costs, kind="stable")[:3]]
+        best = middles[np.argsort(costs, kind="stable")[:tried]]
         fits += [optimize.least_squares(residuals, (at, steepness), bounds=bounds, x_scale=(span, 1.0)) for at in best]
     middle, steepness = (float(value) for value in min(fits, key=lambda fit: float(fit.cost)).x)
     p = top(middle, steepness)
