@@ -116,7 +116,7 @@ def test_a_bmp_that_lies_about_its_size(side: int, monkeypatch: pytest.MonkeyPat
 @settings(max_examples=200, deadline=None)
 @given(st.integers(0, 2**32), st.booleans())
 def test_damaged_files_are_as_pillow_sees_them(seed: int, mended: bool) -> None:
-    random = Random(seed)  # noqa: S311
+    random = Random(seed)  # noqa: S311  # no secret
     data = mutate_bytes(random, random.choice(PLAIN), PLAIN)
     if mended and data.startswith(b"\xff\xd8"):
         data = data[:-2] + b"\xff\xd9"  # gets further than to the check of its end

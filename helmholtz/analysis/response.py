@@ -94,7 +94,7 @@ def _logistic(means: Sequence[LevelMean]) -> Fitted:
     low, high = float(x.min()), float(x.max())
     span = high - low
     bounds = ([low - span, 0.05], [high + span, STEEPEST])
-    between = (x[1:] + x[:-1]) / 2 if len(x) > 1 else x  # where a steep fall between two levels has its middle
+    between = (x[1:] + x[:-1]) / 2  # where a steep fall between two levels has its middle
     middles = np.unique([*np.linspace(low - span / 2, high, 13), *between])
     fits = []
     for steepness, tried in ((0.3, 1), (1.0, 1), (3.0, 1), (10.0, 2), (30.0, 2)):  # steep ones have more minima

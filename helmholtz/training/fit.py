@@ -139,9 +139,7 @@ class Network:
             return FitResult("diverged", curves, None, None, None, None, None, self._seconds)
         self.model.set_weights(self._best_weights)
         loss, right = self.evaluate(test)
-        return FitResult(
-            "complete", curves, self._best_epoch, self._best_accuracy, loss, share(right), right, self._seconds
-        )  # fmt: skip
+        return FitResult("complete", curves, self._best_epoch, self._best_accuracy, loss, share(right), right, self._seconds)
 
     def _variables(self) -> list[Any]:
         """All that further epochs depend on: weights, dropout's random numbers, the optimiser's state."""
