@@ -49,8 +49,8 @@ def pictures(folder: Path, records: int = RECORDS) -> None:
                 np.hstack([labels, planes.reshape(some, -1)]).astype(np.uint8).tofile(file)
 
 
-def large_pictures(folder: Path, kind: str = "bmp") -> None:
-    """Two classes of files of 256x256, whose detail falls with its size as in photographs. BMP has nothing to decode."""
+def large_pictures(folder: Path, kind: str = "ppm") -> None:
+    """Two classes of files of 256x256, whose detail falls with its size as in photographs. PPM has nothing to decode."""
     random, textures = np.random.default_rng(1), []
     for _ in range(LARGE // 20):
         pixels = np.zeros((256, 256, 3))

@@ -1,6 +1,6 @@
 """Where the compress stage's time goes: wall time of its steps for each encode, on one core, beside the bare encoder's.
 
-32x32 from CIFAR-10's binary form, 256x256 from BMP files; nine levels, the mean of some runs in turn with the bare encoder.
+32x32 from CIFAR-10's binary form, 256x256 from PPM files; nine levels, the mean of some runs in turn with the bare encoder.
 Silent for a minute. Run: python benchmarks/steps.py
 """
 
@@ -108,7 +108,7 @@ def pieces() -> dict[str, float]:
     """Microseconds of single pieces of work on a photograph of 256x256 (196 kB of samples), the best of some runs each."""
     picture = Image.fromarray(astronaut()[:256, :256])
     files = {}
-    for kind in ("BMP", "JPEG"):
+    for kind in ("PPM", "BMP", "JPEG"):
         file = io.BytesIO()
         picture.save(file, kind, quality=90)
         files[kind] = file.getvalue()

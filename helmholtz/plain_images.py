@@ -1,13 +1,15 @@
 """Image files of common kinds decoded directly, with the pixels that Pillow gives, in a fraction of its time.
 
 Plain are RGB files of 8 bits, whole, with nothing in them that asks for a conversion or a note (see `helmholtz.images`): JFIF
-without EXIF data or colours other than YCbCr, not progressive; BMP, uncompressed. All others, and whatever is wrong with a
-file, are Pillow's. PNG is none of them, for libpng prints what it finds wrong.
+without EXIF data or colours other than YCbCr, not progressive; BMP, uncompressed; binary PPM without comments, whose pixels
+need no decoding at all. All others, and whatever is wrong with a file, are Pillow's. PNG is none of them, for libpng prints
+what it finds wrong.
 """
 
 from __future__ import annotations
 
 import math
+import re
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,12 +31,13 @@ _JFIF, _APP0 = b"\xff\xd8\xff\xe0\x00\x10JFIF\0", b"\xff\xe0"
 _DHT, _DRI, _COM = 0xC4, 0xDD, 0xFE
 _PLAIN = frozenset((BASELINE, SOS, DQT, _DHT, _DRI, APP0, _COM))  # no EXIF data, further pictures, Adobe's colours
 _BMP = struct.Struct("<2sI4xIIiiHHI")  # signature, file size, offset of the pixels, then a BITMAPINFOHEADER up to compression
+_PPM = re.compile(rb"P6[ \n](\d{1,5})[ \n](\d{1,5})[ \n]255\n")  # width, height
 
 
 class Plain(NamedTuple):
     """A plain file, decoded."""
 
-    samples: Samples  # [height, width, 3]
+    samples: Samples  # [height, width, 3]; of a PPM file those of its content itself, which can't be written to
     format: str  # Pillow's name
     stream: JpegStream | None = None  # of a JPEG file
 
@@ -53,11 +56,20 @@ def decode_plain(data: bytes, max_pixels: int) -> Plain | None:
     if size := _bmp_size(data):
         samples = _decoded(imagecodecs.bmp_decode, data, *size, max_pixels)
         return None if samples is None else Plain(samples, "BMP")
+    if ppm := _PPM.match(data):
+        width, height = map(int, ppm.groups())
+        if not _allowed(height, width, max_pixels) or len(data) - ppm.end() != 3 * width * height:
+            return None
+        return Plain(np.frombuffer(data, np.uint8, offset=ppm.end()).reshape(height, width, 3), "PPM")
     return None
 
 
+def _allowed(height: int, width: int, max_pixels: int) -> bool:
+    return 0 < height * width <= max_pixels and max(height, width) <= MAX_SIDE
+
+
 def _decoded(decoder: Callable[..., Any], data: bytes, height: int, width: int, max_pixels: int) -> Samples | None:
-    if not 0 < height * width <= max_pixels or max(height, width) > MAX_SIDE:
+    if not _allowed(height, width, max_pixels):
         return None
     samples = unfilled(height, width, 3)
     try:

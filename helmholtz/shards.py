@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from helmholtz.storage import Store
 
 _LENGTH, _CRC = struct.Struct("<Q"), struct.Struct("<I")
-_JOINED = 1 << 13  # bytes a record up to which records are joined: a copy of larger ones costs more than a call
+_WRITTEN = 1 << 17  # bytes at least that are hashed and written at once: each call costs as much as some kilobytes
 MAX_RECORD_BYTES = 1 << 30  # a longer record is taken for corruption, not allocated
 
 
@@ -37,6 +37,8 @@ class ShardWriter:
         self._sha256 = hashlib.sha256()
         self._records = 0
         self._nbytes = 0
+        self._waiting: list[bytes] = []  # to be written
+        self._waiting_bytes = 0
 
     def add(self, key: str, label: int, payload: bytes) -> None:
         """Appends one record."""
@@ -44,19 +46,24 @@ class ShardWriter:
 
     def extend(self, identities: Sequence[bytes], payloads: Sequence[bytes]) -> None:
         """Appends records, each an `example.identity` and a payload: together, for a call costs as much as a small one."""
-        parts: list[bytes] = []
         for same, payload in zip(identities, payloads, strict=True):
             length, start, between = _framing(len(same), len(payload))
             head = b"".join((start, same, between))
-            parts += (length, head, payload, _masked(google_crc32c.extend(google_crc32c.value(head), payload)))
-        nbytes = sum(map(len, parts))
-        for part in parts if nbytes > _JOINED * len(payloads) else (b"".join(parts),):
-            view = memoryview(part)
-            while view:  # a raw file may take less
-                view = view[self._file.write(view) :]
-            self._sha256.update(part)
+            crc = google_crc32c.extend(google_crc32c.value(head), payload)
+            self._waiting += (length, head, payload, _masked(crc))
+            self._waiting_bytes += len(head) + len(payload) + 16
         self._records += len(payloads)
-        self._nbytes += nbytes
+        if self._waiting_bytes >= _WRITTEN:
+            self._write()
+
+    def _write(self) -> None:
+        data = b"".join(self._waiting)
+        self._waiting, self._waiting_bytes = [], 0
+        self._sha256.update(data)
+        self._nbytes += len(data)
+        view = memoryview(data)
+        while view:  # a raw file may take less
+            view = view[self._file.write(view) :]
 
     def entry(self) -> ShardEntry:
         """What was written, once the file is closed."""
@@ -66,7 +73,9 @@ class ShardWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._file.close()
+        with self._file:
+            if kind is None:
+                self._write()
 
 
 def read_shard(path: Path) -> Iterator[tuple[str, int, bytes]]:

@@ -40,7 +40,7 @@ PLAIN = [
     file("JPEG", restart_marker_blocks=1),
     file("JPEG", comment=b"who took it"),
     file("JPEG", optimize=True),
-    *(file(kind, RGB.resize(size)) for kind in ("JPEG", "BMP") for size in ((1, 1), (1, 9), (17, 3), (64, 48))),
+    *(file(kind, RGB.resize(size)) for kind in ("JPEG", "BMP", "PPM") for size in ((1, 1), (1, 9), (17, 3), (64, 48))),
 ]
 OTHERS = {
     "EXIF": file("JPEG", exif=exif()),
@@ -58,6 +58,13 @@ OTHERS = {
     "palette BMP": file("BMP", RGB.convert("P")),
     "32 bits BMP": file("BMP", RGB.convert("RGBA")),
     "cut BMP": file("BMP")[:-1],
+    "cut PPM": file("PPM")[:-1],
+    "behind the pixels of a PPM": file("PPM") + b"more",
+    "comment in a PPM": file("PPM").replace(b"P6\n", b"P6\n# by hand\n"),
+    "grey PPM": file("PPM", RGB.convert("L")),
+    "other white of a PPM": file("PPM").replace(b"\n255\n", b"\n254\n"),
+    "16 bits PPM": file("PPM").replace(b"\n255\n", b"\n65535\n") + bytes(3 * 21 * 30),
+    "PPM of no pixels": b"P6\n0 9\n255\n",
     "empty": b"",
     "no more than a signature": b"BM",
 }
@@ -97,7 +104,7 @@ def test_all_others_are_left_to_pillow(kind: str) -> None:
     assert decode_plain(OTHERS[kind], MANY) is None
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "BMP"])
+@pytest.mark.parametrize("kind", ["JPEG", "BMP", "PPM"])
 def test_nothing_larger_than_allowed(kind: str) -> None:
     assert decode_plain(file(kind), 21 * 30) is not None
     assert decode_plain(file(kind), 21 * 30 - 1) is None
