@@ -43,7 +43,14 @@ def _label_feature(label: int) -> bytes:
 
 def around_identity(nbytes: int, payload: int) -> tuple[bytes, bytes]:
     """What stands before an `identity` of `nbytes`, and what between it and the feature ``payload`` of so many bytes."""
-    between = _feature(b"payload", _field(1, _field(1, b"", payload), payload), payload)
+    # Lengths, the innermost first: of the payload, BytesList, Feature and FeatureEntry. Written out, for it is done at every level.
+    own = _varint(payload)
+    nested = payload + len(own) + 1
+    in_list = _varint(nested)
+    nested += len(in_list) + 1
+    in_feature = _varint(nested)
+    in_entry = _varint(nested + len(in_feature) + 1 + 9)
+    between = b"".join((b"\n", in_entry, b"\n\x07payload\x12", in_feature, b"\n", in_list, b"\n", own))
     return b"\n" + _varint(nbytes + len(between) + payload), between
 
 
@@ -60,6 +67,8 @@ def _field(number: int, content: bytes, more: int = 0) -> bytes:
 
 def _varint(number: int) -> bytes:
     """Seven bits a byte, the lowest first; the top bit says that more follow."""
+    if 1 << 7 <= number < 1 << 14:  # most
+        return bytes((number & 127 | 128, number >> 7))
     found = bytearray()
     while number > 127:
         found.append(number & 127 | 128)

@@ -233,7 +233,8 @@ class _Output:
         self.coded_bits += batch.coded_bits
         for bitrate in batch.bitrates:
             self.bitrates += bitrate
-        self.coded_rates.update(map(str, batch.coded_rates))
+        for rate in batch.coded_rates:
+            self.coded_rates[str(rate)] += 1
 
     def part(self, used: _Used, versions: dict[str, str]) -> ShardPart:
         """The totals, once the file is closed."""
