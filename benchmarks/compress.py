@@ -179,7 +179,7 @@ def main() -> None:
         cifar = {"kind": "cifar10", "path": str(folder / "cifar")}
         against_the_encoder("compress 32x32, 9 levels / bare encoder, one core", folder, cifar, 0.6)
         large_pictures(folder / "large")
-        large = {"kind": "image-folder", "path": str(folder / "large")}
+        large = {"kind": "image-folder", "path": str(folder / "large"), "shards": 2}  # of some megabytes, as in large sets
         against_the_encoder("compress 256x256, 9 levels / bare encoder, one core", folder, large, 0.9)
         against_the_reference(folder)
         if len(os.sched_getaffinity(0)) > 1:

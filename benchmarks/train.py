@@ -16,9 +16,11 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import helmholtz.training  # noqa: F401  # before TensorFlow, as in the product
+
+# isort: split
 import keras
 import tensorflow as tf
-from keras.src.legacy.preprocessing.image import ImageDataGenerator  # what became of the reference's
 from timing import compare, rate
 
 from helmholtz.codecs.jpeg import JpegCodec
@@ -33,7 +35,7 @@ from helmholtz.training.loop import Trainer
 from helmholtz.training.trial_log import write_scalars
 from helmholtz.trials import Trial
 
-COUNT = 3_840
+COUNT = 1_920
 BATCH = 128
 EPOCHS = 1
 BUDGET = Training(epochs=EPOCHS, batch_size=BATCH)
@@ -59,11 +61,15 @@ def main() -> None:
     told = parser.parse_args()
     made = records()
     single, half = ours(made, "float32"), ours(made, "mixed_bfloat16")
-    theirs = reference(made)
+    reference = served(sys.executable, "reference_loop.py")
+
+    def theirs() -> float:
+        return float(reference("float32"))
+
     compare("train A, float32 / bare train step", single, bare_step(made), target=0.95, runs=RUNS)
     if not _has_bfloat16():
         compare("train A, float32 / the reference's loop in today's Keras", single, theirs, target=1.2, runs=RUNS)
-    torch_rate = pytorch(told.pytorch)
+    torch_rate = served(told.pytorch, "pytorch_step.py")
     if torch_rate:
         compare(f"train A, float32 / {IN_PYTORCH}", single, lambda: torch_rate("float32"), target=1.0, runs=RUNS)
     if _has_bfloat16():
@@ -113,24 +119,9 @@ def bare_step(made: Records, precision: str = "float32") -> Any:
     return lambda: rate(EPOCHS * COUNT, lambda: [step() for _ in range(EPOCHS * COUNT // BATCH)])
 
 
-def reference(made: Records) -> Any:
-    """As the reference trains: ImageDataGenerator in numpy, `fit`, softmax and categorical cross-entropy, float32."""
-    model = keras.Sequential([network(), keras.layers.Softmax()])
-    model.compile(keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True), "categorical_crossentropy", metrics=["accuracy"])
-    images, labels = made.inputs.numpy().astype("float32") / 255, keras.utils.to_categorical(made.labels.numpy(), 10)
-    generator = ImageDataGenerator(width_shift_range=0.1, height_shift_range=0.1, horizontal_flip=True)
-    generator.fit(images)
-    model.fit(generator.flow(images, labels, batch_size=BATCH), verbose=0)  # traces
-
-    def loop() -> None:
-        model.fit(generator.flow(images, labels, batch_size=BATCH), epochs=EPOCHS, verbose=0)
-
-    return lambda: rate(EPOCHS * COUNT, loop)
-
-
-def pytorch(python: str) -> Any:
-    """A rate of bare updates of the same network in PyTorch, by precision; None where that Python has none."""
-    command = [python, str(Path(__file__).with_name("pytorch_step.py"))]
+def served(python: str, script: str) -> Any:
+    """A rate, by precision, from the process of that script; None where it can't be had."""
+    command = [python, str(Path(__file__).with_name(script))]
     serving = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     asked, answered = serving.stdin, serving.stdout
     if asked is None or answered is None or not answered.readline():

@@ -43,7 +43,7 @@ def _label_feature(label: int) -> bytes:
 
 def around_identity(nbytes: int, payload: int) -> tuple[bytes, bytes]:
     """What stands before an `identity` of `nbytes`, and what between it and the feature ``payload`` of so many bytes."""
-    # Lengths, the innermost first: of the payload, BytesList, Feature and FeatureEntry. Written out, for it is done at every level.
+    # Lengths, the innermost first: of the payload, BytesList, Feature and FeatureEntry. By hand, for each record at each level.
     own = _varint(payload)
     nested = payload + len(own) + 1
     in_list = _varint(nested)

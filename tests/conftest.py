@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+import helmholtz.training  # noqa: F401  # before any test imports TensorFlow
+
 if TYPE_CHECKING:
     from tests.kfp_server import Server
 

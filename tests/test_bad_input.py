@@ -106,15 +106,18 @@ def test_a_class_of_one_picture_stops_clearly(pictures: Path, tmp_path: Path, co
     assert "Traceback" not in ran.stderr
 
 
+@pytest.mark.parametrize("command", ["run", "plan"])
 @pytest.mark.parametrize("content", ["nothing", "no classes", "one class"])
-def test_a_folder_that_is_no_class_folder_stops_clearly(tmp_path: Path, content: str) -> None:
-    path = tmp_path / "data"
+def test_a_folder_that_is_no_class_folder_stops_clearly(tmp_path: Path, content: str, command: str) -> None:
+    path, root = tmp_path / "data", tmp_path / "root"
     if content != "nothing":
         path.mkdir()
     if content == "one class":
         (path / "only").mkdir()
         Image.fromarray(picture(1)).save(path / "only" / "1.png")
-    ran = helmholtz("plan", "quickstart", "--set", "dataset.kind=image-folder", "--set", f"dataset.path={path}")
+    where = ["--set", "dataset.kind=image-folder", "--set", f"dataset.path={path}"]
+    ran = helmholtz(command, "quickstart", *(["--root", str(root)] if command == "run" else []), *where)
     assert ran.returncode == 1
     assert str(path) in ran.stderr
     assert "Traceback" not in ran.stderr
+    assert not root.exists()

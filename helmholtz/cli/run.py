@@ -19,6 +19,7 @@ from helmholtz.cli.options import default_root, experiment_options, json_option,
 from helmholtz.errors import HelmholtzError
 from helmholtz.experiment import Experiment
 from helmholtz.progress import Progress, count_reused, finished_pieces, read_progress
+from helmholtz.sources import open_source
 from helmholtz.storage import Store, is_remote, open_store
 
 
@@ -48,6 +49,8 @@ def command(experiment: str, overrides: tuple[str, ...], root: str | None, paral
     resolved = load(experiment, overrides)
     root = root or default_root(resolved)
     store = open_store(root)
+    if not is_remote(root) and not Path(store.uri).exists():
+        open_source(resolved.dataset)  # a wrong path is told before there is a root
     earlier = finished_pieces(store)
     started = time.monotonic()
     log = _log_path(store)
@@ -60,9 +63,8 @@ def command(experiment: str, overrides: tuple[str, ...], root: str | None, paral
     finished = after is not None and after.trials == after.trials_total and store.exists("report/report.html")
     if status != 0 or after is None or not finished:
         reason = failure or "the pipeline stopped before it was done"
-        raise HelmholtzError(
-            f"{reason}\nThe whole log is in {log}. What is finished is kept: the same command goes on from here."
-        )
+        when = "once that is mended, the same command" if failure else "the same command"
+        raise HelmholtzError(f"{reason}\nThe whole log is in {log}. What is finished is kept: {when} goes on from here.")
     reused = count_reused(store, resolved, earlier)
     _conclude(store, after, reused, time.monotonic() - started, as_json=as_json)
 

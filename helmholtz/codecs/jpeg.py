@@ -120,7 +120,7 @@ class JpegCodec:
             return EncodedBatch.of([_lossless(record) for record in records])
         encoder, factors = _jpeg_encoder(), _FACTORS[self.subsampling]
         payloads = [encoder(record.samples, level=level, subsampling=factors) for record in records]
-        # One level's headers differ in the size alone, so all scans begin at one place. The FFs that follow are stuffed, or EOI's.
+        # A level's headers differ in the size alone, so all scans begin at one place. FFs that follow are stuffed, or EOI's.
         if payloads and not payloads[0].startswith(_SCAN_HEADER, _SCAN - 14):
             return EncodedBatch.of([self.encode(record, level) for record in records])
         nbytes, stuffed = sum(map(len, payloads)), sum([data.count(b"\xff", _SCAN) for data in payloads])
