@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -18,6 +23,17 @@ from tests.tiny_training import CLASSES, INPUTS, SIDE, SIZES, TINY, alone, fitte
 @pytest.fixture(autouse=True, scope="module")
 def _deterministic() -> None:
     tf.config.experimental.enable_op_determinism()
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="oneDNN is asked for on x86-64 alone")
+@pytest.mark.parametrize(("said", "used"), [(None, "True"), ("0", "False")])
+def test_tensorflow_trains_with_onednn_unless_it_is_told_not_to(said: str | None, used: str) -> None:
+    found = "from tensorflow.python.util._pywrap_util_port import IsMklEnabled; print(IsMklEnabled())"
+    environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
+    environment |= {} if said is None else {"TF_ENABLE_ONEDNN_OPTS": said}
+    command = [sys.executable, "-c", f"import helmholtz.training.trial; {found}"]
+    ran = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert ran.stdout.strip() == used
 
 
 def test_it_learns() -> None:
