@@ -62,6 +62,8 @@ def main() -> None:
     made = records()
     single, half = ours(made, "float32"), ours(made, "mixed_bfloat16")
     reference = served(sys.executable, "reference_loop.py")
+    if reference is None:
+        raise SystemExit("the reference's loop doesn't start: run benchmarks/reference_loop.py alone to see why")
 
     def theirs() -> float:
         return float(reference("float32"))
