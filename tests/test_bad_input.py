@@ -90,6 +90,7 @@ def test_the_whole_command_stops_clearly_past_the_share(odd: Path, tmp_path: Pat
     ran = helmholtz("run", "quickstart", "--root", str(tmp_path / "root"), *where)
     assert ran.returncode == 1
     assert "can't be used, more than dataset.max_rejected=0.05 allows" in ran.stderr
+    assert "once that is mended, the same command goes on from here" in ran.stderr
     assert "Traceback" not in ran.stderr
 
 

@@ -26,12 +26,13 @@ def _deterministic() -> None:
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="oneDNN is asked for on x86-64 alone")
-@pytest.mark.parametrize(("said", "used"), [(None, "True"), ("0", "False")])
+@pytest.mark.parametrize(("said", "used"), [(None, "True 1"), ("0", "False 0")])
 def test_tensorflow_trains_with_onednn_unless_it_is_told_not_to(said: str | None, used: str) -> None:
-    found = "from tensorflow.python.util._pywrap_util_port import IsMklEnabled; print(IsMklEnabled())"
+    found = "from tensorflow.python.util._pywrap_util_port import IsMklEnabled; print(IsMklEnabled(), os.environ[name])"
     environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
     environment |= {} if said is None else {"TF_ENABLE_ONEDNN_OPTS": said}
-    command = [sys.executable, "-c", f"import helmholtz.training.trial; {found}"]
+    # The variable, too: where TensorFlow would use oneDNN by itself, its answer alone says nothing.
+    command = [sys.executable, "-c", f"import os, helmholtz.training.trial; name = 'TF_ENABLE_ONEDNN_OPTS'; {found}"]
     ran = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     assert ran.stdout.strip() == used
 
