@@ -64,12 +64,12 @@ def steps(clips: Sequence[np.ndarray]) -> None:
     for record in source.records():
         by_class.setdefault(record.key.partition("#")[2], []).append(record.key)
     for name, keys in by_class.items():
-        milliseconds(f"render {name}", lambda keys=keys: [source.load(key) for key in keys], len(keys))  # type: ignore[misc]
+        milliseconds(f"render {name}", lambda keys=keys: [source.load(key) for key in keys], len(keys))
     for level in (NONE, *LEVELS):
         prepared = [CODEC.prepare(clip) for clip in clips]
-        milliseconds(f"code {level}", lambda p=prepared, at=level: [CODEC.encode(one, at) for one in p], len(clips))  # type: ignore[misc]
+        milliseconds(f"code {level}", lambda p=prepared, at=level: [CODEC.encode(one, at) for one in p], len(clips))
         coded = [CODEC.encode(one, level).data for one in prepared]
-        milliseconds(f"decode {level}", lambda c=coded: [CODEC.decode(one) for one in c], len(clips))  # type: ignore[misc]
+        milliseconds(f"decode {level}", lambda c=coded: [CODEC.decode(one) for one in c], len(clips))
     inputs = open_inputs(experiment)
     samples = tf.constant(np.stack(clips))
     milliseconds("spectrogram", lambda: inputs.features(samples), len(clips))

@@ -280,9 +280,9 @@ def matching(items: list[dict[str, Any]], query: dict[str, str]) -> list[dict[st
 def uploaded(content_type: str, body: bytes) -> dict[str, Any]:
     """The IR YAML in a multipart upload, as the server keeps it."""
     message = message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body)
-    (part,) = message.get_payload()  # type: ignore[misc]
-    assert part.get_param("name", header="Content-Disposition") == "uploadfile"  # type: ignore[union-attr]
-    pipeline, *platform = yaml.safe_load_all(part.get_payload(decode=True))  # type: ignore[union-attr]
+    (part,) = message.get_payload()
+    assert part.get_param("name", header="Content-Disposition") == "uploadfile"
+    pipeline, *platform = yaml.safe_load_all(part.get_payload(decode=True))
     return {"pipeline_spec": pipeline, **({"platform_spec": platform[0]} if platform else {})}
 
 

@@ -10,7 +10,7 @@ Pod = tuple[str, dict[str, str]]  # namespace and labels
 
 
 def namespace(document: Document) -> str:
-    return document["metadata"].get("namespace", "default")  # type: ignore[no-any-return]
+    return document["metadata"].get("namespace", "default")
 
 
 def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:

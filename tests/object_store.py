@@ -35,7 +35,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def do_GET(self) -> None:
-        self.server.requests.append(f"{self.command} {self.path}")  # type: ignore[attr-defined]
+        self.server.requests.append(f"{self.command} {self.path}")
         url = urlsplit(self.path)
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
         if "/storage/v1/b/bucket/o" in url.path:
@@ -51,7 +51,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def page(self, query: dict[str, str], start: str | None) -> tuple[list[str], list[str], str | None]:
         prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
-        objects = self.server.objects  # type: ignore[attr-defined]
+        objects = self.server.objects
         names = sorted(name for name in objects if name.startswith(prefix))
         deeper = [name for name in names if delimiter and delimiter in name[len(prefix) :]]
         prefixes = sorted({prefix + name[len(prefix) :].split(delimiter)[0] + delimiter for name in deeper})
@@ -59,7 +59,7 @@ class Handler(BaseHTTPRequestHandler):
         return rest[:2], [] if start else prefixes, rest[1] if len(rest) > 2 else None
 
     def google(self, name: str, query: dict[str, str]) -> None:
-        objects = self.server.objects  # type: ignore[attr-defined]
+        objects = self.server.objects
         if not name:
             names, prefixes, token = self.page(query, query.get("pageToken"))
             listing = {"items": [metadata(n, objects[n]) for n in names], "prefixes": prefixes}
@@ -73,7 +73,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def s3_listing(self, query: dict[str, str]) -> None:
         names, prefixes, token = self.page(query, query.get("continuation-token"))
-        objects = self.server.objects  # type: ignore[attr-defined]
+        objects = self.server.objects
         entries = "".join(
             f"<Contents><Key>{escape(n)}</Key><Size>{len(objects[n])}</Size><ETag>&quot;{md5(objects[n])}&quot;</ETag></Contents>"
             for n in names
@@ -83,7 +83,7 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(f"<ListBucketResult>{entries}{folders}{more}</ListBucketResult>".encode(), "application/xml")
 
     def s3_object(self, name: str) -> None:
-        objects = self.server.objects  # type: ignore[attr-defined]
+        objects = self.server.objects
         if name in objects:
             modified = "Mon, 02 Nov 2020 10:00:00 GMT"
             self.answer(objects[name], "application/octet-stream", ETag=f'"{md5(objects[name])}"', Last_Modified=modified)
@@ -113,7 +113,7 @@ def md5(content: bytes) -> str:
 def serve(objects: dict[str, bytes]) -> Iterator[ThreadingHTTPServer]:
     """A server of `objects` at ``http://127.0.0.1:<server.server_port>``; `server.requests` lists what it was asked."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.objects, server.requests = objects, []  # type: ignore[attr-defined]
+    server.objects, server.requests = objects, []
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
@@ -140,7 +140,7 @@ def remote(scheme: str, objects: dict[str, bytes], monkeypatch: object) -> Itera
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_MAX_ATTEMPTS": "1",
         }.items():
-            monkeypatch.setenv(name, value)  # type: ignore[attr-defined]
+            monkeypatch.setenv(name, value)
         cloud_clients.client.cache_clear()
         try:
             yield server

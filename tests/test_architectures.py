@@ -42,7 +42,7 @@ def test_audio_parameter_counts_are_the_references(name: str, count: int) -> Non
 
 def _seeds(model: object) -> int:
     """Entries of the dropout layers' seed states, which Keras counts among the weights that aren't trained."""
-    return sum(int(np.prod(v.shape)) for v in model.non_trainable_variables if v.dtype == "uint32")  # type: ignore[attr-defined]
+    return sum(int(np.prod(v.shape)) for v in model.non_trainable_variables if v.dtype == "uint32")
 
 
 @pytest.mark.parametrize("name", AUDIO_PARAMETERS)

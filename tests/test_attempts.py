@@ -258,7 +258,7 @@ def test_one_failing_cell_leaves_the_others_and_fails_the_analysis(
     def picky(store: LocalStore, experiment: object, dataset: str, architecture: str, level: object, **more: object) -> object:
         if level == 25:
             raise TrainingError("no luck at 25")
-        return real(store, experiment, dataset, architecture, level, **more)  # type: ignore[arg-type]
+        return real(store, experiment, dataset, architecture, level, **more)
 
     monkeypatch.setattr(trainer, "run_cell", picky)
     cells = stages.compress(root, plan)

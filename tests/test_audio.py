@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 soundfile = pytest.importorskip("soundfile")
 
-from helmholtz.audio import Clip, decode, fit, resample, to_int16  # noqa: E402
-from helmholtz.codecs.base import Prepared  # noqa: E402
-from helmholtz.codecs.mp3 import Mp3Codec  # noqa: E402
-from helmholtz.errors import BadRecord  # noqa: E402
+from helmholtz.audio import Clip, decode, fit, resample, to_int16
+from helmholtz.codecs.base import Prepared
+from helmholtz.codecs.mp3 import Mp3Codec
+from helmholtz.errors import BadRecord
 
 RATE = 44_100
 CLIP = 2 * RATE

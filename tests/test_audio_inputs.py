@@ -10,17 +10,17 @@ import pytest
 pytest.importorskip("lameenc")
 tf = pytest.importorskip("tensorflow")
 
-from helmholtz.codecs.mp3 import Mp3Codec  # noqa: E402
-from helmholtz.errors import ShardError, TrainingError  # noqa: E402
-from helmholtz.experiment_file import parse_experiment  # noqa: E402
-from helmholtz.levels import NONE, Level  # noqa: E402
-from helmholtz.storage import LocalStore  # noqa: E402
-from helmholtz.training import data  # noqa: E402
-from helmholtz.training.audio_inputs import AudioInputs  # noqa: E402
-from helmholtz.training.data import load_level, load_split  # noqa: E402
-from helmholtz.training.features import log_mel  # noqa: E402
-from helmholtz.training.inputs import open_inputs  # noqa: E402
-from tests.test_training_data import make_level, write_shards  # noqa: E402
+from helmholtz.codecs.mp3 import Mp3Codec
+from helmholtz.errors import ShardError, TrainingError
+from helmholtz.experiment_file import parse_experiment
+from helmholtz.levels import NONE, Level
+from helmholtz.storage import LocalStore
+from helmholtz.training import data
+from helmholtz.training.audio_inputs import AudioInputs
+from helmholtz.training.data import load_level, load_split
+from helmholtz.training.features import log_mel
+from helmholtz.training.inputs import open_inputs
+from tests.test_training_data import make_level, write_shards
 
 CODEC = Mp3Codec(seconds=0.6)
 INPUTS = AudioInputs(CODEC, CODEC.frames)

@@ -13,14 +13,14 @@ import pytest
 soundfile = pytest.importorskip("soundfile")
 pytest.importorskip("lameenc")
 
-from helmholtz.compress import compress  # noqa: E402
-from helmholtz.dataset import index_dataset, read_rejected  # noqa: E402
-from helmholtz.errors import SourceError  # noqa: E402
-from helmholtz.experiment import Experiment  # noqa: E402
-from helmholtz.levels import NONE  # noqa: E402
-from helmholtz.manifest import LevelManifest, level_folder  # noqa: E402
-from helmholtz.shards import read_shard  # noqa: E402
-from helmholtz.storage import LocalStore  # noqa: E402
+from helmholtz.compress import compress
+from helmholtz.dataset import index_dataset, read_rejected
+from helmholtz.errors import SourceError
+from helmholtz.experiment import Experiment
+from helmholtz.levels import NONE
+from helmholtz.manifest import LevelManifest, level_folder
+from helmholtz.shards import read_shard
+from helmholtz.storage import LocalStore
 
 RATE = 44_100
 

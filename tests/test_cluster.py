@@ -313,7 +313,7 @@ def test_what_no_cluster_could_do_is_refused(section: type, keys: dict[str, Any]
 
 
 def test_a_number_will_do_where_kubernetes_wants_text() -> None:
-    assert Resources(cpu=2, memory=1_000_000_000).cpu == "2"  # type: ignore[arg-type]
+    assert Resources(cpu=2, memory=1_000_000_000).cpu == "2"
 
 
 def test_a_placed_experiment_comes_back_from_json() -> None:
@@ -336,4 +336,4 @@ def test_a_placed_experiment_comes_back_from_json() -> None:
     ],
 )
 def test_a_volume_holds_what_is_below_it(path: str, seen: bool) -> None:
-    assert Cluster(volumes=[{"claim": "c", "path": "/mnt/runs/"}]).holds(path) == seen  # type: ignore[list-item]
+    assert Cluster(volumes=[{"claim": "c", "path": "/mnt/runs/"}]).holds(path) == seen

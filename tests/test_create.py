@@ -54,7 +54,7 @@ class Preconditions(Handler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         name, content = multipart(body, self.headers["Content-Type"])
         with self.lock:
-            objects = self.server.objects  # type: ignore[attr-defined]
+            objects = self.server.objects
             if "ifGenerationMatch=0" in self.path and name in objects:
                 self.answer(b'{"error": {"code": 412, "message": "conditionNotMet"}}', status=412)
                 return
@@ -65,7 +65,7 @@ class Preconditions(Handler):
 def multipart(body: bytes, kind: str) -> tuple[str, bytes]:
     """Name and content of an upload."""
     head = f"Content-Type: {kind}\r\n\r\n".encode()
-    facts, content = email.message_from_bytes(head + body, policy=email.policy.HTTP).iter_parts()  # type: ignore[attr-defined]
+    facts, content = email.message_from_bytes(head + body, policy=email.policy.HTTP).iter_parts()
     return json.loads(facts.get_content())["name"], content.get_payload(decode=True)
 
 

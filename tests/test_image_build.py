@@ -152,9 +152,9 @@ def test_it_sends_the_package_and_its_own_locks_and_nothing_else(checkout: Path,
     done = call(checkout, "build", "--without-cuda")
     assert done.stdout.split() == tags(checkout, "--without-cuda")
     (cpu, gpu) = seen(engine)
-    assert {"requirements/cpu.txt", "requirements/build.txt", "pyproject.toml", "helmholtz/__init__.py"} <= set(cpu["files"])  # type: ignore[call-overload]
-    assert not {"requirements/gpu.txt", "requirements/dev.txt", "secret.txt", "helmholtz/.env"} & set(cpu["files"])  # type: ignore[call-overload]
-    assert "--build-arg=REQUIREMENTS=gpu-without-cuda" in gpu["arguments"]  # type: ignore[operator]
+    assert {"requirements/cpu.txt", "requirements/build.txt", "pyproject.toml", "helmholtz/__init__.py"} <= set(cpu["files"])
+    assert not {"requirements/gpu.txt", "requirements/dev.txt", "secret.txt", "helmholtz/.env"} & set(cpu["files"])
+    assert "--build-arg=REQUIREMENTS=gpu-without-cuda" in gpu["arguments"]
 
 
 def test_what_is_there_is_not_built_again(checkout: Path, engine: Path) -> None:
@@ -190,7 +190,7 @@ def test_pips_configuration_goes_along_as_a_secret_and_the_environment_wins(
     assert call(checkout, "build", **environment).returncode == 0
     first = seen(engine)[0]
     given = configparser.RawConfigParser()
-    given.read_string(first["secrets"]["pip.conf"])  # type: ignore[index]
+    given.read_string(first["secrets"]["pip.conf"])
     assert dict(given["global"]) == {
         # pragma: allowlist nextline secret
         "index-url": "https://user:pa%%ss@one.example/simple",
@@ -199,5 +199,5 @@ def test_pips_configuration_goes_along_as_a_secret_and_the_environment_wins(
         "default-timeout": "11",
         "cert": "/run/secrets/ca.pem",
     }
-    assert first["secrets"]["ca.pem"] == "CERTIFICATE"  # type: ignore[index]
+    assert first["secrets"]["ca.pem"] == "CERTIFICATE"
     assert "one.example" not in str(first["arguments"])

@@ -99,7 +99,7 @@ def test_the_way_to_a_report_can_be_copied(title: str, root: str, tmp_path: Path
         }
         assert "PROJECT" not in answer.stdout
         grants = [" ".join(call) for call in calls if call[:4] == ["gcloud", "storage", "buckets", "add-iam-policy-binding"]]
-        roles = [re.search(r"roles/storage\.(\w+)", grant)[1] for grant in grants if "helmholtz-tensorboard@" in grant]  # type: ignore[index]
+        roles = [re.search(r"roles/storage\.(\w+)", grant)[1] for grant in grants if "helmholtz-tensorboard@" in grant]
         assert (len(grants), roles) == (4, ["objectViewer", "legacyBucketReader"])
     else:
         (made,) = [call for call in calls if call[:4] == ["kubectl", "create", "secret", "generic"]]

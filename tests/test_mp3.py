@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 soundfile = pytest.importorskip("soundfile")
 pytest.importorskip("lameenc")
 
-from helmholtz.codecs.base import Prepared  # noqa: E402
-from helmholtz.codecs.mp3 import BITRATES, CODED_RATES, Mp3Codec  # noqa: E402
-from helmholtz.codecs.mp3_stream import read_stream  # noqa: E402
-from helmholtz.errors import BadRecord  # noqa: E402
-from helmholtz.levels import NONE, Level  # noqa: E402
-from tests.conftest import SHARED  # noqa: E402
+from helmholtz.codecs.base import Prepared
+from helmholtz.codecs.mp3 import BITRATES, CODED_RATES, Mp3Codec
+from helmholtz.codecs.mp3_stream import read_stream
+from helmholtz.errors import BadRecord
+from helmholtz.levels import NONE, Level
+from tests.conftest import SHARED
 
 RATE = 44_100
 CODEC = Mp3Codec()

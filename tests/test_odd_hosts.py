@@ -23,7 +23,7 @@ def read(**changes: Any) -> Any:
         "run_id": "7", "display_name": "run", "state": "RUNNING", "error": None, "created_at": None, "runtime_config": None,
         "run_details": None,
     } | changes  # fmt: skip
-    return read_run(SimpleNamespace(get_run=lambda _: SimpleNamespace(**answer)), ACCESS, "7")  # type: ignore[arg-type]
+    return read_run(SimpleNamespace(get_run=lambda _: SimpleNamespace(**answer)), ACCESS, "7")
 
 
 def detail(**changes: Any) -> SimpleNamespace:

@@ -74,7 +74,7 @@ def test_nothing_is_installed_at_run_time(compiled: Path) -> None:
 
 
 def helmholtz(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*HELMHOLTZ, *arguments], capture_output=True, text=True, timeout=280, **options)  # type: ignore[call-overload]
+    return subprocess.run([*HELMHOLTZ, *arguments], capture_output=True, text=True, timeout=280, **options)
 
 
 SMALL = [

@@ -145,11 +145,7 @@ def level_of(report: Report, level: Level) -> LevelSummary:
 def test_names_from_data_stay_strings(tmp_path: Path) -> None:
     report = summary(tmp_path, classes=(*HOSTILE, "'\n\"\\", "\u202e\x00{{ 7 * 7 }}"))
     tree = ast.parse(reader(report, level_of(report, 25), '/data/it\'s "here"\n{# no #}'))
-    found = {
-        node.targets[0].id: ast.literal_eval(node.value)  # type: ignore[attr-defined]
-        for node in tree.body
-        if isinstance(node, ast.Assign)
-    }
+    found = {node.targets[0].id: ast.literal_eval(node.value) for node in tree.body if isinstance(node, ast.Assign)}
     assert found["CLASSES"] == list(report.classes)
     assert found["FOLDER"] == '/data/it\'s "here"\n{# no #}'
 
@@ -186,11 +182,7 @@ def test_whatever_the_names_it_is_the_same_program(
     level = report.levels[1]
     source = reader(report.model_copy(update={"classes": tuple(classes)}), level, f"gs://{folder}")
     assert statements(source) == statements(reader(report, level, "gs://x"))
-    found = {
-        node.targets[0].id: node.value  # type: ignore[attr-defined]
-        for node in ast.parse(source).body
-        if isinstance(node, ast.Assign)
-    }
+    found = {node.targets[0].id: node.value for node in ast.parse(source).body if isinstance(node, ast.Assign)}
     assert ast.literal_eval(found["CLASSES"]) == classes
     assert ast.literal_eval(found["FOLDER"]) == f"gs://{folder}"
 

@@ -181,7 +181,7 @@ def test_divergence_ends_a_trial_without_reading_the_test_set() -> None:
 
     data = tiny_data()
     training = TINY.model_copy(update={"learning_rate": 1e6, "epochs": 6})
-    result, _ = fitted(training, data=TrainingData(data.train, data.validation, Forbidden()))  # type: ignore[arg-type]
+    result, _ = fitted(training, data=TrainingData(data.train, data.validation, Forbidden()))
     assert result.status == "diverged"
     assert (result.best_epoch, result.validation_accuracy, result.test_accuracy, result.test_loss) == (None,) * 4
     assert len(result.curves.train_loss) < 6
@@ -208,8 +208,7 @@ def test_the_test_set_is_read_once_and_decides_nothing() -> None:
     test = Counted(data.test.inputs, data.test.labels)
     inverted = Counted(255 - data.test.inputs, data.test.labels)
     (result, weights), (other, same) = (
-        fitted(data=TrainingData(data.train, data.validation, records))  # type: ignore[arg-type]
-        for records in (test, inverted)
+        fitted(data=TrainingData(data.train, data.validation, records)) for records in (test, inverted)
     )
     assert (test.reads, inverted.reads) == (1, 1)
     assert other.curves == result.curves

@@ -147,7 +147,7 @@ class Cluster:
 
     def pods(self) -> dict[str, Any]:
         """Pods of Kubeflow Pipelines, as Kubernetes has them."""
-        return json.loads(self.kubectl("get", "pods", "-n", NAMESPACE, "-o", "json"))  # type: ignore[no-any-return]
+        return json.loads(self.kubectl("get", "pods", "-n", NAMESPACE, "-o", "json"))
 
     def kill_task(self, pod: str) -> None:
         """Kills the task's processes, as the kernel does when memory runs out; the pod stays, and fails."""
