@@ -59,6 +59,19 @@ def pictures(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of none, 50, 25 and 5, whose recommended level is 25. Tests leave it as it is."""
+    from helmholtz.levels import NONE
+    from helmholtz.storage import open_store
+    from tests.finished_run import finish
+    from tests.synthetic_run import experiment
+
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    assert finish(open_store(str(folder)), experiment(levels=[NONE, 50, 25, 5])).recommendation.level == 25
+    return folder
+
+
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
     """A KFP server that the client finds, and no settings of this machine's."""

@@ -168,7 +168,7 @@ def wait_for(url: str) -> None:
     deadline = time.monotonic() + 60
     while True:
         try:
-            urllib.request.urlopen(url, timeout=5).close()  # noqa: S310  # our own server
+            urllib.request.urlopen(url, timeout=5).close()  # our own server
             return
         except OSError:
             if time.monotonic() > deadline:

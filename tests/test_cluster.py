@@ -86,7 +86,7 @@ def test_train_tasks_ask_for_the_experiments_resources(everything: tuple[dict[st
     assert (asked["accelerator"]["resourceType"], asked["accelerator"]["resourceCount"]) == ("nvidia.com/gpu", "2")
     train = pods["exec-train"]
     assert train["emptyDirMounts"] == [
-        {"volumeName": "shared-memory", "mountPath": "/dev/shm", "medium": "Memory", "sizeLimit": "4Gi"}  # noqa: S108
+        {"volumeName": "shared-memory", "mountPath": "/dev/shm", "medium": "Memory", "sizeLimit": "4Gi"}
     ]
     assert train["nodeSelector"]["labels"] == {"cloud.google.com/gke-accelerator": "nvidia-l4"}
     assert train["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
@@ -291,9 +291,9 @@ def test_images_are_named_so_that_they_stay_the_same(image: str, fine: bool) -> 
         (Cluster, {"volumes": [{"claim": "a", "path": "/mnt/../tmp"}]}),
         (Cluster, {"volumes": [{"claim": "a", "path": "/mnt/./runs"}]}),
         (Cluster, {"volumes": [{"claim": "a", "path": "/mnt:ro"}]}),
-        (Cluster, {"volumes": [{"claim": "a", "path": "/tmp"}]}),  # noqa: S108  # in the pod
-        (Cluster, {"volumes": [{"claim": "a", "path": "/tmp/runs"}]}),  # noqa: S108  # in the pod
-        (Cluster, {"volumes": [{"claim": "a", "path": "/dev/shm"}]}),  # noqa: S108  # in the pod
+        (Cluster, {"volumes": [{"claim": "a", "path": "/tmp"}]}),
+        (Cluster, {"volumes": [{"claim": "a", "path": "/tmp/runs"}]}),
+        (Cluster, {"volumes": [{"claim": "a", "path": "/dev/shm"}]}),
         (Cluster, {"volumes": [{"claim": "a", "path": "/dev"}]}),
         (Cluster, {"volumes": [{"claim": "a", "path": "/opt"}]}),
         (Cluster, {"volumes": [{"claim": "a", "path": "/var"}]}),

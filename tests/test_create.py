@@ -85,7 +85,7 @@ def test_a_bucket_that_is_not_there_is_named(root: str) -> None:  # noqa: F811  
         open_store(root.replace("helmholtz-test", "no-such-bucket")).create("claim", b"")
 
 
-def test_a_store_without_conditional_writes_does_its_best(amazon: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_a_store_without_conditional_writes_does_its_best(amazon: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811  # the fixture
     path: Any = cloud_path(f"{amazon}/claims/one")
     plain = path.client.client.put_object
 

@@ -2,61 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import shutil
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from hypothesis import given
-from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from helmholtz.cli import cli
 from helmholtz.errors import HelmholtzError, ShardError, StorageError
-from helmholtz.export import Exported, export
+from helmholtz.export import export
 from helmholtz.levels import NONE, Level
-from helmholtz.manifest import LevelManifest, ShardEntry, level_folder
-from helmholtz.report.card import card
-from helmholtz.report.reader import reader
-from helmholtz.report.stored_report import check_level, read_report
 from helmholtz.shards import ShardWriter
-from helmholtz.storage import LocalStore, open_store
+from helmholtz.storage import open_store
 from tests import synthetic_run as synthetic
+from tests.exporting import DOCUMENTS, LEFT, content, export_to, of_level
 from tests.finished_run import finish, plan
 from tests.test_cloud import amazon, google, root  # noqa: F401  # fixtures
-
-LEVELS: tuple[Level, ...] = (NONE, 50, 25, 5)
-DOCUMENTS = {"README.md", "read.py", "report.html", "manifest.json"}
-LEFT = DOCUMENTS | {"export.json"}  # beside the shards
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run whose recommended level is 25. Tests leave it as it is."""
-    folder = tmp_path_factory.mktemp("run")
-    assert finish(open_store(str(folder)), synthetic.experiment(levels=LEVELS)).recommendation.level == 25
-    return folder
-
-
-def export_to(run: Path, to: Path, level: Level | None = None) -> Exported:
-    return export(open_store(str(run)), open_store(str(to)), level)
-
-
-def of_level(run: Path, level: Level) -> tuple[Path, LevelManifest]:
-    folder = run / level_folder(synthetic.DATASET, "jpeg-420", level)
-    return folder, LevelManifest.model_validate_json((folder / "manifest.json").read_bytes())
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
 @pytest.mark.parametrize("level", [None, NONE, 50])
@@ -164,258 +128,6 @@ def test_a_document_that_was_changed_is_kept_and_named(finished: Path, tmp_path:
     (tmp_path / name).unlink()
     assert export_to(finished, tmp_path).edited == ()
     assert (tmp_path / name).read_bytes() != b"my own words"
-
-
-# The claim
-
-
-class StoppedError(Exception):
-    """Stands for whatever ends an export between two files."""
-
-
-@pytest.mark.parametrize("after", range(9))
-def test_an_export_stopped_anywhere_goes_on(
-    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
-) -> None:
-    """However the folders are spelled the second time, and with the report made again since."""
-    run, to, real, keys = tmp_path / "run", tmp_path / "set", LocalStore.upload, []
-    shutil.copytree(finished, run)
-
-    def upload(self: LocalStore, path: Path, key: str) -> None:
-        if self.uri == str(to):
-            keys.append(key)
-            if len(keys) > after:
-                raise StoppedError
-        real(self, path, key)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(LocalStore, "upload", upload)
-        with pytest.raises(StoppedError):
-            export_to(run, to)
-        for thread in threading.enumerate():  # copies under way, which the error has not waited for
-            if thread.name.startswith("ThreadPoolExecutor"):
-                thread.join()
-    assert not (to / "manifest.json").exists()
-    (run / "report" / "report.html").write_bytes(b"<!doctype html><title>made again</title>")
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "link").symlink_to(run)
-    done = export(open_store("link/../run/"), open_store("./set/"), None)
-    assert (done.kept, done.edited) == (min(after, 4), ())
-    assert content(to).keys() >= LEFT
-    assert (to / "report.html").read_bytes() == b"<!doctype html><title>made again</title>"
-
-
-def test_of_two_levels_at_once_one_is_refused(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both have found the place empty before either writes."""
-    both, listed = threading.Barrier(2), LocalStore.list
-
-    def listing(self: LocalStore, prefix: str) -> Iterator[str]:
-        found = list(listed(self, prefix))
-        if self.uri == str(tmp_path / "set"):
-            both.wait(10)
-        return iter(found)
-
-    monkeypatch.setattr(LocalStore, "list", listing)
-
-    def attempt(level: Level) -> Exported | StorageError:
-        try:
-            return export_to(finished, tmp_path / "set", level)
-        except StorageError as error:
-            return error
-
-    with ThreadPoolExecutor(2) as pool:
-        ends = list(pool.map(attempt, [25, 50]))
-    (done,) = [end for end in ends if isinstance(end, Exported)]
-    (refused,) = [end for end in ends if isinstance(end, StorageError)]
-    assert f"another data set or level lies here already, level {done.level}" in str(refused)
-    for entry in of_level(finished, done.level)[1].shards():
-        assert hashlib.sha256((tmp_path / "set" / entry.name).read_bytes()).hexdigest() == entry.sha256
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        (lambda to: (to / "export.json").unlink(), r"export\.json: gone"),
-        (lambda to: (to / "test-00000-of-00002.tfrecord").unlink(), "tfrecord: gone or changed while"),
-        (lambda to: (to / "test-00000-of-00002.tfrecord").write_bytes(b"of another level"), "tfrecord: gone or changed while"),
-        (lambda to: _reclaim(to / "export.json", level=50), "another data set or level lies here already, level 50"),
-        (lambda to: _reclaim(to / "export.json", shards="f" * 64), "other shards of this level"),
-    ],
-)
-def test_it_looks_again_before_the_manifest(
-    finished: Path, tmp_path: Path, change: Callable[[Path], object], says: str
-) -> None:
-    def meanwhile(copied: int, total: int) -> None:
-        if copied == total:
-            change(tmp_path)
-
-    with pytest.raises(StorageError, match=says):
-        export(open_store(str(finished)), open_store(str(tmp_path)), on_copied=meanwhile)
-    assert not DOCUMENTS & content(tmp_path).keys()
-
-
-def _reclaim(path: Path, **changes: object) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
-@pytest.mark.parametrize("claim", [b"", b"[]", b"{", b'{"format": 1}', b" " * (2 << 20), b"\xff"])
-def test_a_claim_that_is_none_is_refused(finished: Path, tmp_path: Path, claim: bytes) -> None:
-    (tmp_path / "export.json").write_bytes(claim)
-    with pytest.raises(StorageError, match=r"export\.json: gone, damaged or of something else; choose an empty place"):
-        export_to(finished, tmp_path)
-    assert (tmp_path / "export.json").read_bytes() == claim
-
-
-# What a forged run root may hold
-
-
-@pytest.fixture
-def forged(finished: Path, tmp_path: Path) -> Path:
-    """A run root of one's own, to be spoilt."""
-    shutil.copytree(finished, tmp_path / "forged")
-    return tmp_path / "forged"
-
-
-def spoil(path: Path, *keys: str | int, **to: object) -> None:
-    """Sets what lies at `keys` of a JSON file to `to`, or takes it out."""
-    tree = json.loads(path.read_text())
-    inner = tree
-    for key in keys[:-1]:
-        inner = inner[key]
-    if to:
-        inner[keys[-1]] = to["to"]
-    else:
-        del inner[keys[-1]]
-    path.write_text(json.dumps(tree))
-
-
-@pytest.mark.parametrize(
-    ("keys", "to", "says"),
-    [
-        (("experiment",), {}, r"experiment\.dataset: Field required"),
-        (("experiment", "analysis", "margin"), None, r"experiment\.analysis\.margin"),
-        (("experiment", "name"), "x\n# y", r"experiment\.name"),
-        (("experiment", "codec"), "mp3", "experiment: "),
-        (("classes",), ["a", "b"], "classes at level 25 aren't the manifest's"),
-        (("recommendation", "level"), 7, "7 isn't among the levels"),
-        (("recommendation", "level"), None, "no level is recommended"),
-        (("recommendation", "architecture"), "F", "no walk compares level 25 for architecture F"),
-        (("n_approx",), [], "no n_approx of architecture A"),
-        (("walks",), [], "no walk compares"),
-        (("levels",), [], "each must be there once, and none among them"),
-        (("levels", 1, "level"), 300, "300"),
-        (("levels", 2, "payload_bytes"), 1, "payload_bytes at level 25 aren't the manifest's"),
-        (("levels", 2, "coded_rates"), {"fast": 1}, "coded_rates at level 25"),
-        (("levels", 2, "label"), '"""\nimport os', "is no label of a level"),
-        (("codec", "name"), '"""\nimport os', "codec: not the experiment's"),
-        (("codec", "identity"), "../../x", "codec: not the experiment's"),
-        (("test_groups",), None, "one without the other"),
-        (("dataset",), "another", "of an earlier data set"),
-    ],
-)
-def test_a_report_that_does_not_fit_together_is_one_sentence(
-    forged: Path, tmp_path: Path, keys: tuple[str | int, ...], to: object, says: str
-) -> None:
-    spoil(forged / "report" / "report.json", *keys, to=to)
-    with pytest.raises(StorageError, match=says) as found:
-        export_to(forged, tmp_path / "set")
-    assert "\n" not in str(found.value)
-    assert not (tmp_path / "set").exists()
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "[" * 10_000, '{"format": 2}', "\0", "NaN"])
-def test_a_report_that_is_none_is_one_sentence(forged: Path, tmp_path: Path, text: str) -> None:
-    (forged / "report" / "report.json").write_text(text)
-    with pytest.raises(StorageError, match=r"report\.json: damaged, or of another version .*; delete it and run again"):
-        export_to(forged, tmp_path / "set")
-
-
-def test_a_huge_report_is_not_read(forged: Path, tmp_path: Path) -> None:
-    with (forged / "report" / "report.json").open("wb") as file:
-        file.truncate(1 << 40)
-    with pytest.raises(StorageError, match=r"1,099,511,627,776 bytes, which is no report"):
-        export_to(forged, tmp_path / "set")
-
-
-@pytest.mark.parametrize("bare", [None, [], {}, "", "x\n# y", -1, 1e999, True])
-def test_no_part_of_a_report_brings_a_traceback(finished: Path, bare: Any) -> None:
-    """Every part of it in turn stands for `bare`: it is refused, or there are a card and a reader."""
-    store, tree = open_store(str(finished)), json.loads((finished / "report" / "report.json").read_text())
-    _, manifest = of_level(finished, 25)
-    for path in parts(tree)[:: 2 if bare is None else 7]:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(
-                LocalStore, "read_bytes", lambda _self, _key, path=path: json.dumps(replaced(tree, path, bare)).encode()
-            )
-            with contextlib.suppress(HelmholtzError):
-                report = read_report(store)
-                check_level(report, manifest, "report.json")
-                level = next(level for level in report.levels if level.level == 25)
-                assert card(report, manifest, source="", command="", page=True)
-                compile(reader(report, level, None), "read.py", "exec")
-
-
-def parts(tree: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
-    """Where every part of a JSON tree lies; of a list only the first and the third."""
-    inner = tree.items() if isinstance(tree, dict) else [*enumerate(tree)][:3:2] if isinstance(tree, list) else ()
-    return [path, *(found for key, value in inner for found in parts(value, (*path, key)))]
-
-
-def replaced(tree: Any, path: tuple[str | int, ...], bare: Any) -> Any:
-    if not path:
-        return bare
-    copy = tree.copy()
-    copy[path[0]] = replaced(tree[path[0]], path[1:], bare)
-    return copy
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("read.py", "README.md", "manifest.json", "export.json", "../x", "/etc/passwd", "a\0b", "", "x" * 300),
-        *("train-00000-of-00001.tfrecord\n", "train-00000-of-00001.tfrecord.py", "train-0-of-1.tfrecord"),
-        "train-\u0660\u0660\u0660\u0660\u0660-of-00001.tfrecord",
-    ],
-)
-def test_a_shard_has_a_shards_name(forged: Path, tmp_path: Path, name: str) -> None:
-    spoil(of_level(forged, 25)[0] / "manifest.json", "splits", "train", "shards", 0, "name", to=name)
-    with pytest.raises(StorageError, match=r"splits\.train\.shards\.0\.name"):
-        export_to(forged, tmp_path / "set")
-    assert not (tmp_path / "set").exists()
-
-
-@given(name=st.text(max_size=60) | st.from_regex(r"\A(train|test|.{1,5})-\d{4,6}-of-\d{5}(\.tfrecord|\n)?\Z"))
-def test_a_shards_name_is_a_split_and_two_numbers(name: str) -> None:
-    split, dash, rest = name.partition("-")
-    numbers = rest.removesuffix(".tfrecord").split("-of-")
-    digits = all(len(n) == 5 and set(n) <= set("0123456789") for n in numbers) and len(numbers) == 2
-    good = split in synthetic.RECORDS and dash == "-" and digits and rest.endswith(".tfrecord")
-    try:
-        ShardEntry(name=name, records=1, nbytes=1, sha256="0" * 64)
-    except ValidationError:
-        assert not good
-    else:
-        assert good
-
-
-@pytest.mark.parametrize(
-    ("keys", "to", "says"),
-    [
-        (("splits", "test", "shards", 1, "name"), "test-00000-of-00002.tfrecord", "is listed 2 times"),
-        (("splits", "test", "shards", 1, "name"), "train-00001-of-00002.tfrecord", "lists a shard of another split"),
-        (("splits", "test", "per_class"), [1, 2], "counts 2 classes, but there are 4"),
-        (("splits", "test", "shards", 1, "sha256"), "../x", "sha256"),
-        (("splits", "test", "records"), -1, "records"),
-        (("splits", "test", "payload_bytes"), 10**400, "payload_bytes"),
-        (("coded_rates",), {"fast": 1}, "coded_rates"),
-    ],
-)
-def test_a_manifest_that_does_not_fit_together_is_one_sentence(
-    forged: Path, tmp_path: Path, keys: tuple[str | int, ...], to: object, says: str
-) -> None:
-    spoil(of_level(forged, 25)[0] / "manifest.json", *keys, to=to)
-    with pytest.raises(StorageError, match=says):
-        export_to(forged, tmp_path / "set")
 
 
 def test_another_level_is_not_mixed_in(finished: Path, tmp_path: Path) -> None:

@@ -183,7 +183,7 @@ def test_it_is_a_small_picklable_codec() -> None:
     assert (codec.name, codec.medium, codec.sample, codec.scale) == ("jpeg", "image", "pixel", "quality")
     assert [JpegCodec(s, 5).identity for s in ("4:2:0", "4:2:2", "4:4:4")] == ["jpeg-420", "jpeg-422", "jpeg-444"]
     CODEC.encode(CODEC.prepare(NOISE), 50)
-    copy = pickle.loads(pickle.dumps(codec))  # noqa: S301  (our own bytes)
+    copy = pickle.loads(pickle.dumps(codec))  # noqa: S301  # our own bytes
     assert copy == codec
     assert len(pickle.dumps(codec)) < 300
     with pytest.raises(dataclasses.FrozenInstanceError):

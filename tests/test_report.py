@@ -342,17 +342,17 @@ def test_tensorboard_serves_a_table_of_all_trials_beside_their_curves(published:
     deadline, groups = time.monotonic() + 60, []
     while len(groups) < 59 and time.monotonic() < deadline:
         body = json.dumps(query | {"startIndex": 0, "colParams": []}).encode()
-        request = urllib.request.Request(  # noqa: S310
+        request = urllib.request.Request(
             urllib.parse.urljoin(url, "data/plugin/hparams/session_groups"), body, {"Content-Type": "application/json"}
         )
         with contextlib.suppress(urllib.error.HTTPError):  # until it has read the first run
-            groups = json.loads(urllib.request.urlopen(request, timeout=10).read())["sessionGroups"]  # noqa: S310
+            groups = json.loads(urllib.request.urlopen(request, timeout=10).read())["sessionGroups"]
         time.sleep(0.3)
     assert len(groups) == 59
     found = {(g["hparams"]["architecture"], g["hparams"]["level"], g["hparams"]["seed"]): g for g in groups}
     metrics = {m["name"]["tag"]: m["value"] for m in found["A", "25", 0]["metricValues"]}
     assert metrics["hparams/test_accuracy"] == pytest.approx(synthetic.accuracy("A", 25, 0))
-    tags = json.loads(urllib.request.urlopen(urllib.parse.urljoin(url, "data/plugin/images/tags"), timeout=10).read())  # noqa: S310
+    tags = json.loads(urllib.request.urlopen(urllib.parse.urljoin(url, "data/plugin/images/tags"), timeout=10).read())
     assert set(tags["summary"]) == FIGURES
 
 

@@ -36,7 +36,7 @@ def test_upload_moves_a_file_from_anywhere(tmp_path: Path) -> None:
 
 
 def test_upload_from_another_file_system(tmp_path: Path) -> None:
-    shm = Path("/dev/shm")  # noqa: S108
+    shm = Path("/dev/shm")
     if not os.access(shm, os.W_OK) or shm.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("no second file system to write to")
     source = shm / f"helmholtz-test-{os.getpid()}"

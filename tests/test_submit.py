@@ -177,7 +177,7 @@ def test_of_kfps_variables_the_option_comes_first(api: Server, monkeypatch: pyte
 
 
 def test_the_token_comes_from_the_environment_and_is_never_shown(api: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    api.token = "very-secret"  # noqa: S105
+    api.token = "very-secret"  # noqa: S105  # of the test
     refused = submit(api)
     assert refused.exit_code == 1
     assert "401" in refused.output
@@ -194,7 +194,7 @@ def test_the_token_comes_from_the_environment_and_is_never_shown(api: Server, mo
     assert submit(api, "--token-env", "NO_SUCH").exit_code == 2
     from helmholtz_pipelines.host import Access
 
-    assert "very-secret" not in repr(Access("http://h", token="very-secret"))  # noqa: S106
+    assert "very-secret" not in repr(Access("http://h", token="very-secret"))  # noqa: S106  # of the test
 
 
 def test_host_and_link_come_from_kfps_variables(api: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ def main() -> None:
         runner = local.DockerRunner(
             user="12345:0",
             read_only=True,
-            tmpfs={"/tmp": ""},  # noqa: S108  # inside the container
+            tmpfs={"/tmp": ""},  # inside the container
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
             network_mode="host",  # where the object store listens

@@ -61,7 +61,7 @@ def amazon() -> Iterator[Bucket]:
 
     environment = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_DEFAULT_REGION": "us-east-1"}
     environment |= {key.upper(): value for key, value in keys.items()}
-    read = lambda key: client.get_object(Bucket=BUCKET, Key=f"run/{key}")["Body"].read()  # noqa: E731
+    read = lambda key: client.get_object(Bucket=BUCKET, Key=f"run/{key}")["Body"].read()  # noqa: E731  # each store has its own
     yield Bucket(f"s3://{BUCKET}/run", environment, objects, read)
     server.stop()
 
@@ -81,7 +81,7 @@ def google() -> Iterator[Bucket]:
     def objects() -> dict[str, Any]:
         return {blob.name[4:]: (blob.generation, blob.updated) for blob in client.list_blobs(BUCKET, prefix="run/")}
 
-    read = lambda key: client.bucket(BUCKET).blob(f"run/{key}").download_as_bytes()  # noqa: E731
+    read = lambda key: client.bucket(BUCKET).blob(f"run/{key}").download_as_bytes()  # noqa: E731  # each store has its own
     yield Bucket(f"gs://{BUCKET}/run", {"STORAGE_EMULATOR_HOST": address}, objects, read)
     server.stop()
 

@@ -126,7 +126,7 @@ def empty_folder() -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108  # a file system without a disk, if there is one
+_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # a file system without a disk, if there is one
 
 
 def save(folder: Path, name: str, tally: Tally) -> list[Path]:
