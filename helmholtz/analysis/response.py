@@ -91,6 +91,13 @@ def _logistic(means: Sequence[LevelMean]) -> Fitted:
     def residuals(at: Floats) -> Floats:
         return np.asarray(top(*at) * special.expit(at[1] * (x - at[0])) - y)
 
+    def slopes(at: Floats) -> Floats:
+        share = special.expit(at[1] * (x - at[0]))
+        by_middle, by_steepness = np.array([np.full_like(x, -at[1]), x - at[0]]) * share * (1 - share)
+        changes = np.column_stack([by_middle, by_steepness])
+        p = top(*at)
+        return np.asarray(p * changes + np.outer(share, (y - 2 * p * share) @ changes / (share @ share)))
+
     low, high = float(x.min()), float(x.max())
     span = high - low
     bounds = ([low - span, 0.05], [high + span, STEEPEST])
@@ -100,7 +107,7 @@ def _logistic(means: Sequence[LevelMean]) -> Fitted:
     for steepness, tried in ((0.3, 1), (1.0, 1), (3.0, 1), (10.0, 2), (30.0, 2)):  # steep ones have more minima
         costs = [float((residuals(np.array([middle, steepness])) ** 2).sum()) for middle in middles]
         best = middles[np.argsort(costs, kind="stable")[:tried]]
-        fits += [optimize.least_squares(residuals, (at, steepness), bounds=bounds, x_scale=(span, 1.0)) for at in best]
+        fits += [optimize.least_squares(residuals, (at, steepness), slopes, bounds, x_scale=(span, 1.0)) for at in best]
     middle, steepness = (float(value) for value in min(fits, key=lambda fit: float(fit.cost)).x)
     p = top(middle, steepness)
     return Fitted(
