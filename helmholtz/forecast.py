@@ -89,6 +89,9 @@ def _levels(experiment: Experiment, index: DatasetIndex, keys: list[str]) -> tup
 
 def _training(experiment: Experiment, index: DatasetIndex) -> tuple[float, float]:
     """(multiply-accumulates, seconds) of all training and testing; the rate is that of a short training on noise, here."""
+    from helmholtz.training.importing import import_tensorflow
+
+    import_tensorflow(quietly=True)
     from helmholtz.training.architectures import build, multiply_accumulates
     from helmholtz.training.inputs import open_inputs
 

@@ -8,7 +8,6 @@ from dataclasses import asdict
 import click
 
 from helmholtz.cli.options import experiment_options, json_option, load
-from helmholtz.cli.quiet import import_tensorflow
 
 
 @click.command(name="plan")
@@ -27,7 +26,6 @@ def command(experiment: str, overrides: tuple[str, ...], as_json: bool) -> None:
     from helmholtz.forecast import forecast
 
     resolved = load(experiment, overrides)
-    import_tensorflow()
     found = forecast(resolved)
     if as_json:
         facts = asdict(found) | {"index": found.index.model_dump(mode="json"), "experiment": resolved.model_dump(mode="json")}

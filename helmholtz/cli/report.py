@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from helmholtz.cli.options import json_option
-from helmholtz.cli.quiet import import_tensorflow
 from helmholtz.stages import latest_plan
 from helmholtz.storage import open_store
 
@@ -32,9 +31,10 @@ def command(root: str, margin: float | None, confidence: float | None, as_json: 
     experiment = planned.experiment
     changes = {k: v for k, v in {"margin": margin, "confidence": confidence}.items() if v is not None}
     experiment = experiment.model_copy(update={"analysis": experiment.analysis.model_copy(update=changes)})
-    import_tensorflow()
     from helmholtz.report.publish import publish
+    from helmholtz.training.importing import import_tensorflow
 
+    import_tensorflow(quietly=True)
     report = publish(store, experiment, planned.dataset)
     if as_json:
         click.echo(store.read_bytes("report/report.json").decode())

@@ -21,6 +21,7 @@ from helmholtz.report.picture import Picture, Undrawn
 from helmholtz.report.players import Players
 from helmholtz.report.quantisation_axis import places
 from helmholtz.storage import Store
+from helmholtz.training.importing import import_tensorflow
 
 SUMMARY = "tensorboard/summary/events.out.tfevents.summary"
 
@@ -38,6 +39,7 @@ def write_tensorboard(
     clips: Shown[PickedClip] | None = None,
 ) -> None:
     """Writes the events; `clips` go to the audio tab. Takes seconds for the import of TensorFlow."""
+    import_tensorflow()
     _write(store, SUMMARY, lambda: _summary(report, pictures, clips))
     for row in table:
         if row.status != "missing":

@@ -20,6 +20,7 @@ from helmholtz.manifest import LevelManifest, read_manifest
 from helmholtz.provenance import image
 from helmholtz.results import TrialResult, finished_result, pack_right, result_key
 from helmholtz.training import convergence
+from helmholtz.training.importing import import_tensorflow
 from helmholtz.trials import Trial
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def run_cell(
 
 def _prepare_tensorflow(threads: int | None) -> str:
     """Sets TensorFlow up for this process; returns the device for people, e.g. ``CPU (AMD EPYC, 2 threads)``."""
+    import_tensorflow()
     import tensorflow as tf
 
     if threads is not None and threads != tf.config.threading.get_intra_op_parallelism_threads():
