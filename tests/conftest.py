@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +24,16 @@ settings.register_profile("any machine", deadline=None)  # a busy one takes ten 
 settings.load_profile("any machine")
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shallow_stacks() -> Iterator[None]:
+    """kfp asks for the whole stack, with its source, whenever a task is told anything: below pytest a second a pipeline."""
+    from kfp.dsl import pipeline_task
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline_task, "inspect", SimpleNamespace(stack=lambda: inspect.stack(context=0)[1:]))
+        yield
 
 
 @pytest.fixture(scope="session")

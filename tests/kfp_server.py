@@ -88,6 +88,7 @@ class Handler(BaseHTTPRequestHandler):
 
     server: Server
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are sent one by one: each answer would take 40 ms
 
     def log_message(self, *_: object) -> None:
         pass

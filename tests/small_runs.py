@@ -77,4 +77,4 @@ def cifar10(folder: Path, unpacked: Path) -> Path:
             for at, record in enumerate(records[records[:, 0] == label][: 30 if split == "train" else 60]):
                 Image.fromarray(record[1:].reshape(3, 32, 32).transpose(1, 2, 0)).save(place / f"{at}.png")
     dataset = {"kind": "image-folder", "path": str(folder / "pictures")}
-    return real_root(folder, dataset=dataset, levels=["none", 50, 10, 3, 1], training={"input_size": 16})
+    return real_root(folder, dataset=dataset, levels=["none", 50, 10, 1], training={"input_size": 16})

@@ -19,6 +19,7 @@ from helmholtz.compress import compress
 from helmholtz.control import NOTE, permuted, prepare
 from helmholtz.dataset import DatasetIndex, index_dataset, read_records
 from helmholtz.experiment import Experiment
+from helmholtz.levels import Level
 from helmholtz.storage import LocalStore
 
 GREY = np.full((64, 64, 3), 128, np.uint8)
@@ -118,14 +119,14 @@ def test_permutation_takes_the_meaning_out() -> None:
     assert np.mean(permuted(labels, splits, 0) == labels) == pytest.approx(0.1, abs=0.01)
 
 
-def _report(root: str, **dataset: object) -> dict[str, Any]:
+def _report(root: str, levels: list[Level], **dataset: object) -> dict[str, Any]:
     """Of a short run on the smallest real set, photographs."""
     from helmholtz import stages
 
     run = Experiment.model_validate(
         {
             "dataset": {"kind": "photographs", "limit": 300, "shards": 1, **dataset},
-            "levels": ["none", 50, 10],
+            "levels": levels,
             "seeds": 2,
             "training": {"epochs": 3, "batch_size": 16, "learning_rate": 0.02, "input_size": 8},
             "analysis": {"margin": 0.4},
@@ -142,7 +143,8 @@ def _report(root: str, **dataset: object) -> dict[str, Any]:
 def test_a_run_finds_what_the_controls_put_there(tmp_path: Path) -> None:
     pytest.importorskip("tensorflow")
     root = str(tmp_path)
-    plain, noisy, permuted_ = (_report(root, **control) for control in ({}, {"noise": 0.2}, {"permute_labels": True}))
+    plain, noisy = (_report(root, ["none", 50, 10], noise=share) for share in (0.0, 0.2))
+    permuted_ = _report(root, ["none", 10], permute_labels=True)
 
     def noise(report: dict[str, Any]) -> float:
         bits = {level["level"]: level["bits_per_sample"] for level in report["levels"]}
