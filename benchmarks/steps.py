@@ -71,7 +71,7 @@ def _each(found: Iterator[Any], name: str) -> Iterator[Any]:
         yield item
 
 
-def steps(what: str, folder: Path, dataset: dict[str, str]) -> None:
+def steps(what: str, folder: Path, dataset: dict[str, Any]) -> None:
     """Prints microseconds an encode as a line of JSON."""
     experiment = Experiment.model_validate({"dataset": dataset, "levels": ["none", *LEVELS]})
     store = open_store(str(folder / "root"))
@@ -135,7 +135,7 @@ def main() -> None:
         pictures(small / "cifar", 30_000)
         steps("32x32", small, {"kind": "cifar10", "path": str(small / "cifar")})
         large_pictures(large / "files")
-        steps("256x256", large, {"kind": "image-folder", "path": str(large / "files")})
+        steps("256x256", large, {"kind": "image-folder", "path": str(large / "files"), "shards": 2})
         print(json.dumps({"what": "a photograph of 256x256, microseconds", **pieces()}))
 
 

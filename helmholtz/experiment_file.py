@@ -59,8 +59,9 @@ def parse_experiment(text: str, overrides: Sequence[str] = (), *, where: str = "
     except PydanticSerializationError as error:
         raise ExperimentError(f"{where}: a text in it is not valid Unicode ({error})") from error
     except ValidationError as error:
-        mistakes = [_explain(where, detail, overrides) for detail in error.errors()[:10]]
-        raise ExperimentError(_listed(mistakes, error.error_count())) from error
+        details = _telling(error.errors())
+        mistakes = [_explain(where, detail, overrides) for detail in details[:10]]
+        raise ExperimentError(_listed(mistakes, len(details))) from error
 
 
 def _keys(overrides: Sequence[str]) -> set[str]:
@@ -98,9 +99,20 @@ def _read(name: str) -> tuple[str, str]:
         return resources.files("helmholtz.experiments").joinpath(f"{name}.yaml").read_text(
             "utf-8"
         ), f"bundled experiment {name}"
+    if _is_folder(name):
+        raise ExperimentError(
+            f"{name}: a folder; for its data: quickstart --set dataset.kind=image-folder --set dataset.path={name}"
+        )
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     raise ExperimentError(f"{name}: no such file, and no bundled experiment; {hint}bundled: {', '.join(names)}")
+
+
+def _is_folder(name: str) -> bool:
+    try:
+        return Path(name).expanduser().is_dir()
+    except (OSError, RuntimeError):
+        return False
 
 
 def _file(name: str) -> Path | None:
@@ -168,6 +180,17 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     tree[parts[-1]] = value
 
 
+def _telling(details: Sequence[Any]) -> list[Any]:
+    """Without those that lists are too short from which only wrong values were taken out."""
+    places = [detail["loc"] for detail in details]
+    return [
+        detail
+        for detail in details
+        if detail["type"] != "too_short"
+        or not any(len(place) > len(detail["loc"]) and place[: len(detail["loc"])] == detail["loc"] for place in places)
+    ]
+
+
 def _explain(where: str, detail: Mapping[str, Any], overrides: Sequence[str]) -> str:
     location = [part for part in detail["loc"] if not (isinstance(part, str) and part.startswith(("function-", "literal[")))]
     key = ""
@@ -177,6 +200,8 @@ def _explain(where: str, detail: Mapping[str, Any], overrides: Sequence[str]) ->
     if any(top and override.split("=")[0].strip() == top for override in overrides):
         where = "--set"
     if detail["type"] == "extra_forbidden":
+        if any(f"{override.split('=')[0].strip()}.".startswith(f"{key}.") for override in overrides):
+            where = "--set"
         allowed = _keys_at(location[:-1])
         near = difflib.get_close_matches(str(location[-1]), allowed, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
@@ -194,7 +219,8 @@ def _explain(where: str, detail: Mapping[str, Any], overrides: Sequence[str]) ->
     elif detail["type"] == "string_pattern_mismatch":
         message = f"must match {detail['ctx']['pattern']}"
     elif detail["type"] == "tuple_type":
-        message = "give a list, for instance [none, 50] in its brackets"
+        given = detail["input"] if isinstance(detail["input"], str | int) else "none, 50"
+        message = f"give a list in brackets, for instance [{given}]"
     elif key == "analysis.margin" and detail["type"] == "less_than":
         message += "; it is a fraction of 1: 0.05 is 5 points"
     got = "" if isinstance(detail["input"], (dict, list)) else f" (got {detail['input']!r})"

@@ -55,7 +55,7 @@ class TrialResult(Model):
     test_right: str | None  # which of them it had right, in the order of the shards: `pack_right`
     right_at: dict[str, str] = Field(default_factory=dict)  # with `training.mismatch`: other level -> as test_right, there
     epochs_to_converge: Count | None  # robust measure, see helmholtz.training.convergence
-    converged: bool  # False: still rising when the budget ended, so epochs_to_converge is only a lower bound
+    converged: bool  # False: epochs_to_converge is only a lower bound (helmholtz.training.convergence)
     epochs_to_converge_reference: Count | None  # the reference code's measure; None where it is undefined
     curves: Curves
     train_seconds: Amount  # training alone, without reading data and testing; of seeds side by side, an equal share

@@ -175,7 +175,7 @@ def test_nothing_is_concluded_where_nothing_is_learned(none: list[float], chance
     assert (found.n_approx == 100) == (above is True)
 
 
-@pytest.mark.parametrize("seeds", [2, 5])
+@pytest.mark.parametrize("seeds", [1, 2, 5])
 @pytest.mark.parametrize(
     ("chance", "records", "common"), [(0.1, 10_000, 0.0), (0.1, 10_000, 1.0), (0.5, 500, 0.5), (0.01, 500, 1.0)]
 )
@@ -200,7 +200,10 @@ def test_networks_that_learned_nothing_are_rarely_above_chance(seeds: int, chanc
         ([0.25, 0.25], 2_000, False),
         ([0.2, 0.21], 1_000_000, False),
         ([1.0, 1.0], 10, True),
-        ([0.9], 2_000, None),
+        ([0.9], 2_000, True),
+        ([0.27], 100, False),
+        ([0.25], 2_000, False),
+        ([], 2_000, None),
     ],
 )
 def test_the_test_sets_size_counts_in_what_is_above_chance(accuracies: list[float], records: int, above: bool | None) -> None:

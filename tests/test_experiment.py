@@ -197,12 +197,25 @@ def test_a_grid_given_by_hand_is_the_whole_grid() -> None:
         ("levels=[none", "not valid YAML"),
         ("seeds.more=3", "seeds is a value"),
         ("seeds=many", "--set: seeds"),
-        ("dataset.colour=red", "dataset.colour: unknown key"),
+        ("dataset.colour=red", "--set: dataset.colour: unknown key"),
+        ("trainig.epochs=5", "--set: trainig: unknown key; did you mean training"),
+        ("architectures=A", r"in brackets, for instance \[A\]"),
     ],
 )
 def test_a_bad_override_is_refused(override: str, says: str) -> None:
     with pytest.raises(ExperimentError, match=says):
         load_experiment("quickstart", [override])
+
+
+def test_a_list_of_wrong_values_is_not_too_short_as_well() -> None:
+    with pytest.raises(ExperimentError, match=r"architectures\[0\]") as found:
+        load_experiment("quickstart", ["architectures=[G]"])
+    assert "\n" not in str(found.value)
+
+
+def test_a_folder_is_no_experiment(tmp_path: Path) -> None:
+    with pytest.raises(ExperimentError, match=r"a folder; for its data: quickstart --set dataset\.kind=image-folder"):
+        load_experiment(str(tmp_path))
 
 
 def test_an_unknown_name_lists_what_there_is() -> None:

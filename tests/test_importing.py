@@ -29,6 +29,19 @@ print("still heard", file=sys.stderr)
     assert said(program) == ("keras\nmatplotlib sklearn\n", "still heard\n")
 
 
+def test_without_a_standard_error_there_is_nothing_to_close() -> None:
+    program = """
+import os, sys
+os.close(2)
+sys.stderr = None
+sys.modules["tensorflow"] = None
+from helmholtz.training.importing import import_tensorflow
+import_tensorflow(quietly=True)
+print("went on")
+"""
+    assert said(program) == ("went on\n", "")
+
+
 def test_what_was_imported_before_stays() -> None:
     program = """
 import sys

@@ -224,6 +224,24 @@ def test_a_failing_stage_ends_in_one_clear_sentence(tmp_path: Path, overrides: l
     assert "Traceback" not in ran.stderr
 
 
+def test_what_lies_where_it_is_called_is_not_imported(tmp_path: Path) -> None:
+    """A clone's parent has a folder of our name, and a user's folder may have any module."""
+    (tmp_path / "helmholtz").mkdir()
+    (tmp_path / "numpy.py").write_text("raise ImportError('of the folder')")
+    (tmp_path / "root").mkdir()
+    options = ["--set", "dataset.kind=image-folder", "--set", "dataset.path=/nowhere"]
+    command = [Path(sys.executable).with_name("helmholtz"), "run", "quickstart", "--root", "root", *options]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False)
+    assert "error: /nowhere" in ran.stderr, ran.stderr
+
+
+def test_what_ends_the_pipeline_itself_is_said(tmp_path: Path) -> None:
+    (tmp_path / "kfp.py").write_text("raise ImportError('no such library')")
+    ran = helmholtz("run", "quickstart", "--root", str(tmp_path / "root"), env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert ran.returncode == 1
+    assert "the pipeline stopped before it was done: ImportError: no such library" in ran.stderr
+
+
 def test_a_root_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     blocker = tmp_path / "file"
     blocker.write_text("in the way")

@@ -75,6 +75,24 @@ def test_entry_describes_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.tensorflow
+def test_a_write_that_takes_only_a_part_is_gone_on_with_or_fails(tmp_path: Path) -> None:
+    """The end of a full disk lies anywhere: here within what is written last."""
+    resource = pytest.importorskip("resource", reason="limits of a process are POSIX's")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            write(tmp_path / "shard", [(f"{number}", 0, bytes(1_000)) for number in range(250)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_after_an_error_nothing_more_is_written(tmp_path: Path) -> None:
+    with pytest.raises(UnicodeEncodeError):
+        write(tmp_path / "shard", [("a", 0, b"payload"), ("\ud800", 0, b"of a key that is no text")])
+    assert (tmp_path / "shard").stat().st_size == 0
+
+
 def test_tensorflow_reads_what_we_write_and_writes_the_same_bytes(tmp_path: Path) -> None:
     import tensorflow as tf
 

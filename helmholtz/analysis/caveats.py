@@ -33,8 +33,8 @@ def caveats(run: Run, table: Sequence[Row], walk: Walk) -> list[str]:
         )
     if 2 * sum(row.converged is False for row in table if row.status == "complete") > len(table):
         said.append(
-            f"Most trials were still rising when the budget of {run.experiment.training.epochs} epochs ended: what levels do "
-            "to networks that have learned more may differ. Raise training.epochs."
+            f"Most trials were not seen to converge within the budget of {run.experiment.training.epochs} epochs: what levels "
+            "do to networks that have learned more may differ. Raise training.epochs (fewer than 10 can't show it)."
         )
     said += _unequal_spread(table, walk)
     if run.experiment.seeds < 3:

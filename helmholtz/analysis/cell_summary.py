@@ -36,9 +36,9 @@ class CellSummary(Documented):
     validation_accuracy: Estimate
     """At the epoch it chose, over the complete trials; fractions."""
     epochs_to_converge: Estimate
-    """Over the complete trials; values of trials still rising at the end of the budget count as they are, as lower bounds."""
+    """Over the complete trials; values of trials not seen to converge within the budget count as they are, as lower bounds."""
     not_converged: int
-    """Complete trials that were still rising at the end of the budget."""
+    """Complete trials that were not seen to converge: still rising at the end of the budget, or that was below ten epochs."""
     epochs_to_converge_reference: Estimate
     """The reference code's measure, over the trials where it is defined."""
     train_seconds: Estimate

@@ -62,8 +62,8 @@ def larger_needs_more_epochs(run: Run, table: Sequence[Row]) -> Claim:
     claim = Claim(number=4, claim="Larger networks need more epochs to converge.", figure="convergence")
     levels, unfinished = _levels_to_compare(table)
     if not levels and unfinished:
-        said = "At every level with two architectures some trials are missing, diverged or were still rising at the end."
-        return claim.judged("not tested", said, "Let all trials finish; if they were still rising, raise training.epochs.")
+        said = "At every level with two architectures some trials are missing, diverged or were not seen to converge."
+        return claim.judged("not tested", said, "Let all trials finish; if they did, raise training.epochs.")
     if not levels:
         return claim.judged("not tested", "No level has two architectures.", "Use two or more: architectures: [A, F].")
     ratio = _epochs_for_twice_the_parameters(run, table, levels)

@@ -23,7 +23,7 @@ class Costs(Documented):
     currency: str
     """As the experiment says."""
     training_at_none: Estimate | None
-    """Of the architecture the answer is about; null without a price, or where trials were still rising at the end."""
+    """Of the architecture the answer is about; null without a price, or where trials were not seen to converge."""
     training_at_level: Estimate | None
     """Of the same architecture at the recommended level."""
     training_smallest: Estimate | None

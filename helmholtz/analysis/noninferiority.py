@@ -88,7 +88,7 @@ class Walk(Documented):
     chance: float
     """Accuracy of always answering the most frequent class of the test split."""
     above_chance: bool | None
-    """Whether accuracy at none is above chance (one-sided lower bound); null for fewer than two complete seeds."""
+    """Whether accuracy at none is above chance (one-sided lower bound); null where too few seeds are complete to say."""
     comparisons: tuple[Comparison, ...]
     """Every lossy level, least compressed first. Those after `stopped_at` are estimates only: the walk didn't reach them."""
     stopped_at: Level | None
@@ -187,20 +187,22 @@ def walk(
 
 
 def above_chance(accuracies: Sequence[float], chance: float, confidence: float, test_records: int | None = None) -> bool | None:
-    """Whether `accuracies`, one a seed, are on average above `chance` (0..1); None for fewer than two values.
+    """Whether `accuracies`, one a seed, are on average above `chance` (0..1); None for no values, and for one
+    without `test_records`.
 
     The variance of their mean is that of the right answers of networks that have learned nothing on `test_records` (binomial;
     once, not divided by the seeds: they may all have the same luck with the test set) plus that seen over seeds. The first
     is known, so the quantile is the normal one; half a record is taken off for continuity. Without `test_records` it is a t
     test over seeds, which for two seeds finds only what is large beside their spread.
     """
-    sd = spread(accuracies)
-    if sd is None:
-        return None
-    n = len(accuracies)
+    n, sd = len(accuracies), spread(accuracies)
     if test_records is None:
+        if sd is None:
+            return None
         return statistics.fmean(accuracies) - t_quantile(confidence, n - 1) * sd / math.sqrt(n) > chance
-    error = math.sqrt(chance * (1 - chance) / test_records + sd**2 / n)
+    if n == 0:
+        return None
+    error = math.sqrt(chance * (1 - chance) / test_records + (sd or 0.0) ** 2 / n)  # of one network it is the test set's alone
     return statistics.fmean(accuracies) - 0.5 / test_records - NormalDist().inv_cdf(confidence) * error > chance
 
 

@@ -210,7 +210,7 @@ def _details(outcome: Outcome, run: Run, walk: Walk, walks: Sequence[Walk], epoc
     if walk.n_approx is not None:
         details.extend(_bits(run, walk.n_approx))
         if epochs is None:
-            details.append("Epochs to converge can't be compared: some trials were still rising when the budget ended.")
+            details.append("Epochs to converge can't be compared: some trials were not seen to converge within the budget.")
     return details
 
 

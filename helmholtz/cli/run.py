@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -62,8 +63,9 @@ def command(experiment: str, overrides: tuple[str, ...], root: str | None, paral
     after = read_progress(store, resolved)
     finished = after is not None and after.trials == after.trials_total and store.exists("report/report.html")
     if status != 0 or after is None or not finished:
-        reason = failure or "the pipeline stopped before it was done"
-        when = "once that is mended, the same command" if failure else "the same command"
+        last = "" if failure else _last_words(log)
+        reason = failure or f"the pipeline stopped before it was done{last}"
+        when = "once that is mended, the same command" if failure or last else "the same command"
         raise HelmholtzError(f"{reason}\nThe whole log is in {log}. What is finished is kept: {when} goes on from here.")
     reused = count_reused(store, resolved, earlier)
     _conclude(store, after, reused, time.monotonic() - started, as_json=as_json)
@@ -74,6 +76,7 @@ def _start(store: Store, request: Path, log: Path, parallel: int | None) -> subp
     most = min(2, cores)
     parallel = parallel or most
     environment = {**os.environ, "HELMHOLTZ_THREADS": str(cores // most), "PYTHONUNBUFFERED": "1"}
+    environment["PYTHONSAFEPATH"] = "1"  # what lies where the command is called, as a clone's helmholtz/, isn't imported
     arguments = [sys.executable, "-m", "helmholtz_pipelines.local", store.uri, str(request), f"--parallelism={parallel}"]
     arguments += [f"--parent={os.getpid()}"]
     with log.open("ab") as output:  # in a session of its own: what it starts ends with it, see _stop
@@ -139,6 +142,12 @@ def _failure(log: Path) -> str | None:
     rest = [line.strip() for line in last[1:11]]
     end = next((n for n, line in enumerate(rest) if not line or "[KFP" in line or " - " in line[:20]), len(rest))
     return "\n".join([last[0].split(ERROR, 1)[1], *rest[:end]])
+
+
+def _last_words(log: Path) -> str:
+    """The exception that ended the pipeline itself, for the end of a sentence; nothing if it left none."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return f": {lines[-1][:500]}" if lines and re.match(r"[\w.]*(Error|Exception)\b", lines[-1]) else ""
 
 
 def _conclude(store: Store, after: Progress, reused: tuple[int, int], seconds: float, *, as_json: bool) -> None:

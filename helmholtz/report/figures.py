@@ -85,7 +85,7 @@ def accuracy(report: Report, table: Sequence[Row]) -> Picture | Undrawn:
 
 
 def convergence(report: Report, table: Sequence[Row]) -> Picture | Undrawn:
-    """Epochs to converge against relative quantisation; trials still rising at the end of the budget are hollow."""
+    """Epochs to converge against relative quantisation; trials not seen to converge within the budget are hollow."""
     title = "Training effort against compression"
     cells = _swept(report)
     if not any(cell.epochs_to_converge.n for cell in cells):
@@ -107,8 +107,8 @@ def convergence(report: Report, table: Sequence[Row]) -> Picture | Undrawn:
         _legend(figure, axes)
 
     hollow = (
-        f" Hollow dots: {rising} {'trial was' if rising == 1 else 'trials were'} still rising when the budget of "
-        f"{budget} epoch{'' if budget == 1 else 's'} ended, so their values, and the means they enter, are lower bounds."
+        f" Hollow dots: {rising} {'trial was' if rising == 1 else 'trials were'} not seen to converge within the budget of "
+        f"{budget} epoch{'' if budget == 1 else 's'}, so their values, and the means they enter, are lower bounds."
         if rising
         else " All trials converged within the budget."
     )

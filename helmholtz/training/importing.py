@@ -14,7 +14,9 @@ _UNUSED = ("matplotlib", "sklearn")
 def import_tensorflow(*, quietly: bool = False) -> None:
     """Imports TensorFlow. It makes its remarks before any setting of ours is read: `quietly` closes standard error to it.
 
-    An ImportError is left for who needs it.
+    For these seconds no thread of the process finds matplotlib and scikit-learn, unless they were imported before, and
+    Keras' own plots and wrappers stay without them. Who wants those imports TensorFlow first, and this does nothing. An
+    ImportError is left for who needs it.
     """
     with _without(_UNUSED), _silence() if quietly else contextlib.nullcontext(), contextlib.suppress(ImportError):
         import tensorflow as tf
@@ -31,14 +33,19 @@ def _without(packages: tuple[str, ...]) -> Iterator[None]:
         yield
     finally:
         for name in hidden:
-            del sys.modules[name]
+            sys.modules.pop(name, None)
 
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
     """Within, what the process writes to its standard error is gone."""
-    sys.stderr.flush()
-    kept = os.dup(2)
+    try:
+        kept = os.dup(2)
+    except OSError:  # it was started without one
+        yield
+        return
+    if sys.stderr:
+        sys.stderr.flush()
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
