@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from helmholtz import shards
 from helmholtz.errors import BadRecord, HelmholtzError, SourceError
-from helmholtz.shards import _length
 from tests.fuzz.__main__ import shares
 from tests.fuzz.engine import Tally, fuzz
 from tests.fuzz.target import Target, judge
@@ -100,8 +100,9 @@ GUARDS: dict[str, tuple[str, str, Callable[..., object], int]] = {
 def test_without_a_guard_it_is_found(guard: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name, path, instead, cases = GUARDS[guard]
     monkeypatch.setattr(path, instead)
-    _length.cache_clear()
+    shards._length.cache_clear()
     try:
         assert fuzz(find(name), name, cases, 0).failures
     finally:
-        _length.cache_clear()  # wrong checksums would stay for the tests that follow
+        for cached in (shards._length, shards._framing):  # wrong checksums would stay for the tests that follow
+            cached.cache_clear()
