@@ -86,8 +86,8 @@ def _leave_out_the_data_set(tree: dict[str, Any], overrides: Sequence[str]) -> N
 
 
 def _read(name: str) -> tuple[str, str]:
-    path = _file(name)
-    if path is not None:
+    path = _path(name)
+    if path and path.is_file():
         if path.stat().st_size > MAX_BYTES:
             raise ExperimentError(f"{path}: over {MAX_BYTES} bytes; an experiment is a short YAML file")
         try:
@@ -99,7 +99,7 @@ def _read(name: str) -> tuple[str, str]:
         return resources.files("helmholtz.experiments").joinpath(f"{name}.yaml").read_text(
             "utf-8"
         ), f"bundled experiment {name}"
-    if _is_folder(name):
+    if path and path.is_dir():
         raise ExperimentError(
             f"{name}: a folder; for its data: quickstart --set dataset.kind=image-folder --set dataset.path={name}"
         )
@@ -108,18 +108,11 @@ def _read(name: str) -> tuple[str, str]:
     raise ExperimentError(f"{name}: no such file, and no bundled experiment; {hint}bundled: {', '.join(names)}")
 
 
-def _is_folder(name: str) -> bool:
-    try:
-        return Path(name).expanduser().is_dir()
-    except (OSError, RuntimeError):
-        return False
-
-
-def _file(name: str) -> Path | None:
-    """The file of that name; None if there is none, or there can't be one."""
+def _path(name: str) -> Path | None:
+    """What lies at that name; None if nothing does, or nothing can."""
     try:
         path = Path(name).expanduser()
-        return path if path.is_file() else None
+        return path if path.exists() else None
     except (OSError, RuntimeError):  # too long a name, or no such user's home
         return None
 

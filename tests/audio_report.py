@@ -16,17 +16,21 @@ from helmholtz.report.publish import publish
 from helmholtz.shards import ShardWriter
 from helmholtz.storage import Store, open_store
 from tests import synthetic_run as synthetic
-from tests.test_report import Page
+from tests.pages import Page
 
 CLASSES = ("Chorus", "Distortion", "Flanger", "NoFX")
 CODEC = "mp3-cbr-q3-30870-ref128"
 SMALL: dict[str, Any] = {"levels": [NONE, 8], "seeds": 2}
 
 
+def everything() -> Experiment:
+    """Architecture A at every level, and all at two."""
+    return synthetic.audio_experiment(also=[{"architectures": list("ABCDEF"), "levels": [NONE, 32]}], seeds=3)
+
+
 def publish_all(folder: Path) -> tuple[Store, Report]:
-    """Publishes a run of architecture A at every level, and of all at two."""
-    store = open_store(str(folder))
-    run = synthetic.audio_experiment(also=[{"architectures": list("ABCDEF"), "levels": [NONE, 32]}], seeds=3)
+    """Publishes the run of `everything`."""
+    store, run = open_store(str(folder)), everything()
     synthetic.write_run(store, run, classes=CLASSES)
     return store, publish(store, run, synthetic.DATASET)
 

@@ -34,6 +34,7 @@ from tests.audio_report import (
     CODEC,
     SMALL,
     audio_tags,
+    everything,
     found,
     page,
     publish_all,
@@ -41,7 +42,7 @@ from tests.audio_report import (
     sounds,
     text,
 )
-from tests.test_report import Page
+from tests.pages import Page
 
 pytestmark = pytest.mark.tensorflow
 
@@ -108,7 +109,7 @@ def test_the_page_still_needs_nothing_but_itself(published: tuple[Store, Report]
 def test_publishing_again_changes_nothing(published: tuple[Store, Report]) -> None:
     store, _ = published
     before = {key: store.read_bytes(key) for key in store.list("report")}
-    run = synthetic.audio_experiment(also=[{"architectures": list("ABCDEF"), "levels": [NONE, 32]}], seeds=3)
+    run = everything()
     publish(store, run, synthetic.DATASET)
     assert {key: store.read_bytes(key) for key in store.list("report")} == before
 

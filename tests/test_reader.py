@@ -32,7 +32,7 @@ from helmholtz.shards import read_shard
 from helmholtz.storage import open_store
 from tests import synthetic_run as synthetic
 from tests.finished_run import RECORDS, finish
-from tests.test_report import HOSTILE
+from tests.pages import HOSTILE
 
 pytestmark = pytest.mark.tensorflow
 

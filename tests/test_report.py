@@ -11,7 +11,6 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from html.parser import HTMLParser
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -33,28 +32,12 @@ from helmholtz.report.publish import analyse, publish
 from helmholtz.shards import ShardWriter
 from helmholtz.storage import LocalStore, Store, open_store
 from tests import synthetic_run as synthetic
+from tests.pages import HOSTILE, Page
 
 pytestmark = pytest.mark.tensorflow
 
 ALSO = [{"architectures": ["B", "F"], "levels": [NONE, 25]}]
 FIGURES = {"prediction", "accuracy", "convergence", "parameters", "operations", "bits", "sizes", "contact-sheet"}
-HOSTILE = ("<script>alert(1)</script>", "$\\frac{$", "猫 🐈", 'a"onerror="x\n' + "long " * 100)
-
-
-class Page(HTMLParser):
-    """The elements, attributes and text of a page."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
 
 
 def schema() -> dict[str, Any]:

@@ -30,6 +30,7 @@ from tests.audio_report import (
     CODEC,
     SMALL,
     audio_tags,
+    everything,
     found,
     page,
     publish_all,
@@ -37,7 +38,7 @@ from tests.audio_report import (
     summed_up,
     text,
 )
-from tests.test_report import HOSTILE
+from tests.pages import HOSTILE
 
 pytestmark = pytest.mark.tensorflow
 
@@ -115,7 +116,7 @@ def test_with_one_level_at_zero_nothing_moves(published: tuple[Store, Report]) -
 
 def test_networks_of_nearly_one_size_do_not_hide_each_other(published: tuple[Store, Report]) -> None:
     store, report = published
-    run = synthetic.audio_experiment(also=[{"architectures": list("ABCDEF"), "levels": [NONE, 32]}], seeds=3)
+    run = everything()
     drawn = parameters(report, rows(found(store, run)))
     assert isinstance(drawn, Picture)
     assert "Drawn right of their place, for they would cover the one before: E." in drawn.caption
