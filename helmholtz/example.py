@@ -79,12 +79,9 @@ def _varint(number: int) -> bytes:
 
 def decode_example(data: bytes) -> tuple[str, int, bytes]:
     """(key, label, payload) of a serialised Example, whoever wrote it. Raises ShardError if it isn't one of ours."""
-    example = _message()()
     try:
-        example.ParseFromString(data)
-        feature = example.features.feature
-        (key,) = feature["key"].bytes_list.value
-        (label,) = feature["label"].int64_list.value
+        feature = _message().FromString(data).features.feature
+        (key,), (label,) = feature["key"].bytes_list.value, feature["label"].int64_list.value
         (payload,) = feature["payload"].bytes_list.value
         return key.decode(), label, payload
     except (DecodeError, ValueError) as error:

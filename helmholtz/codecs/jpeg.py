@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -128,13 +127,16 @@ class JpegCodec:
 
     def decode(self, payload: bytes, into: Any = None) -> Any:
         """uint8 [height, width, 3]: `into`, if that is its shape. Raises BadRecord if it is damaged or over `max_pixels`."""
-        decoder, height, width = _as_encoded(payload)
-        if decoder is not None and 0 < height * width <= self.max_pixels:
-            if into is None or into.shape != (height, width, 3):
-                into = np.empty((height, width, 3), np.uint8)
-            with contextlib.suppress(RuntimeError, ValueError):  # whatever is wrong with it, Pillow says
+        decoder, shape = _as_encoded(payload)
+        if decoder is not None and 0 < shape[0] * shape[1] <= self.max_pixels:
+            if into is None or into.shape != shape:
+                into = np.empty(shape, np.uint8)
+            try:
                 decoded = decoder(payload, out=into)
-                if decoded.shape == into.shape:  # one channel of 1x3 pixels fits three of 1x1
+            except (RuntimeError, ValueError):
+                pass  # whatever is wrong with it, Pillow says
+            else:
+                if decoded.shape == shape:  # one channel of 1x3 pixels fits three of 1x1
                     return decoded
         from helmholtz.images import decode
 
@@ -166,20 +168,17 @@ def _is_portable(stream: JpegStream) -> bool:
     )
 
 
-def _as_encoded(payload: bytes) -> tuple[Callable[..., Any] | None, int, int]:
-    """A direct decoder, six times as fast at 32x32 as Pillow, with height and width, if this looks like a file of `encode`'s.
+def _as_encoded(payload: bytes) -> tuple[Callable[..., Any] | None, tuple[int, int, int]]:
+    """A direct decoder, six times as fast at 32x32 as Pillow, and the samples' shape, if this looks like a file of `encode`'s.
 
     The decoder is given memory for so many pixels, and refuses a file that turns out to have others.
     """
     if payload.startswith(_JFIF) and payload.startswith(_FRAME_HEADER, _FRAME) and payload.endswith(b"\xff\xd9"):
-        return (
-            _jpeg_decoder(),
-            int.from_bytes(payload[_FRAME + 5 : _FRAME + 7]),
-            int.from_bytes(payload[_FRAME + 7 : _FRAME + 9]),
-        )
+        height, width = int.from_bytes(payload[_FRAME + 5 : _FRAME + 7]), int.from_bytes(payload[_FRAME + 7 : _FRAME + 9])
+        return _jpeg_decoder(), (height, width, 3)
     if payload.startswith(_PNG) and payload[24:29] == b"\x08\x02\0\0\0":  # 8 bits of RGB, not interlaced
-        return _png_decoder(), int.from_bytes(payload[20:24]), int.from_bytes(payload[16:20])
-    return None, 0, 0
+        return _png_decoder(), (int.from_bytes(payload[20:24]), int.from_bytes(payload[16:20]), 3)
+    return None, (0, 0, 0)
 
 
 def _lossless(record: Prepared) -> Encoded:

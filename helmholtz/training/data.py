@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from helmholtz.storage import Store
     from helmholtz.training.inputs import Inputs
 
-MEMORY_SHARE = 0.4  # of the available memory that a decoded level may take: twice that while it becomes a tensor
+MEMORY_SHARE = 0.6  # of the available memory that a decoded level may take
 _READ_BATCH = 256  # records
 _READ_BYTES = 1 << 26  # of payloads, after which a batch ends
+_ALIGNED = 64  # bytes: TensorFlow's own memory begins at such addresses
 _SLOW = 5e-5  # seconds for a record that are worth threads: below, Python's lock costs more than they give
 _DOWNLOADS = 8  # at once
 
@@ -93,7 +94,7 @@ def load_split(paths: Sequence[Path], split: SplitEntry, inputs: Inputs) -> Reco
     Raises ShardError where the records aren't as many, per class, as the manifest's entry `split` says, or where one
     can't be decoded.
     """
-    kept = np.empty((split.records, *inputs.shape), inputs.dtype.as_numpy_dtype)
+    kept = _aligned((split.records, *inputs.shape), inputs.dtype.as_numpy_dtype)
     labels = np.empty(split.records, np.int64)
     done, threads = 0, _threads()
     # One array for all batches: it stays in the cache.
@@ -110,7 +111,20 @@ def load_split(paths: Sequence[Path], split: SplitEntry, inputs: Inputs) -> Reco
     if done != split.records:
         raise damaged(_names(paths), f"{done} records instead of {split.records}")
     _check_labels(labels, split, paths)
-    return Records(tf.convert_to_tensor(kept), tf.constant(labels, tf.int32))
+    return Records(_tensor(kept), tf.constant(labels, tf.int32))
+
+
+def _aligned(shape: Sequence[int], dtype: Any) -> Any:
+    """An array, not filled, that may become a tensor: at another address TensorFlow would end the process."""
+    nbytes = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = np.empty(nbytes + _ALIGNED, np.uint8)
+    start = -memory.ctypes.data % _ALIGNED
+    return memory[start : start + nbytes].view(dtype).reshape(shape)
+
+
+def _tensor(array: np.ndarray) -> Any:
+    """The array as a tensor, which on a CPU shares its memory: a copy would take a level's memory, and its time, twice."""
+    return tf.identity(tf.experimental.dlpack.from_dlpack(array.__dlpack__()))  # on the GPU, if there is one
 
 
 class _Read(NamedTuple):

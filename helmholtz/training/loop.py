@@ -83,10 +83,9 @@ def _schedule(count: int, batch_size: int, seed: int, epoch: int) -> tuple[np.nd
 
 def _training_epoch(networks: Sequence[Network], records: Records, inputs: Inputs, training: Training) -> Any:
     """A graph function of the networks' schedules: a pass over `records`. Returns each one's summed loss and number of hits."""
-    kept, labels = tf.identity(records.inputs), tf.identity(records.labels)  # on the GPU, if there is one
 
     def update(network: Network, numbers: Any, seed: Any) -> tuple[Any, Any]:
-        model, batch, truth = network.model, tf.gather(kept, numbers), tf.gather(labels, numbers)
+        model, batch, truth = network.model, tf.gather(records.inputs, numbers), tf.gather(records.labels, numbers)
         if training.augment:
             batch = inputs.augment(batch, seed)
         with tf.GradientTape() as tape:
