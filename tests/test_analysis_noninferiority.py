@@ -78,6 +78,12 @@ def test_detectable_is_the_loss_found_four_times_in_five(seeds: int, confidence:
     assert found.mean() == pytest.approx(0.8, abs=0.01)
 
 
+@pytest.mark.parametrize(("seeds", "confidence"), [(2, 0.8), (2, 0.95), (3, 0.9), (5, 0.975), (20, 0.95), (100, 0.99)])
+def test_detectable_is_that_of_the_noncentral_t(seeds: int, confidence: float) -> None:
+    shift = detectable(seeds, 1.0, confidence) * math.sqrt(seeds)
+    assert stats.nct.sf(stats.t.ppf(confidence, seeds - 1), seeds - 1, shift) == pytest.approx(0.8, abs=1e-5)
+
+
 @pytest.mark.parametrize(("seeds", "confidence"), [(2, 0.999), (2, 0.51), (100, 0.95), (100, 0.9999)])
 def test_detectable_is_finite_at_the_ends(seeds: int, confidence: float) -> None:
     assert 0 < detectable(seeds, 0.003, confidence) < 10

@@ -117,7 +117,8 @@ def _watch(store: Store, experiment: Experiment, process: subprocess.Popen[bytes
         with display:
             while process.poll() is None:
                 display.update(_peek(store, experiment))
-                time.sleep(0.5 if not is_remote(store.uri) else 5)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(0.5 if not is_remote(store.uri) else 5)
             display.update(_peek(store, experiment))
     except BaseException:
         _stop(process)
