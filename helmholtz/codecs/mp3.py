@@ -12,6 +12,7 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar
 
 import numpy as np
@@ -184,6 +185,7 @@ def _mp3(samples: Samples, bitrate: int) -> bytes:
     return bytes(encoder.encode(samples.tobytes())) + bytes(encoder.flush())
 
 
+@cache
 def _lame_version() -> str:
     """What LAME calls itself in the stuffing of its files, e.g. ``3.100`` (the bindings don't tell)."""
     data = _mp3(np.zeros(SAMPLE_RATE, np.int16), 128)

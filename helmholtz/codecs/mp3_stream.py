@@ -42,17 +42,12 @@ class _Header:
     channels: int
     size: int  # bytes of the frame, header included
     side: int  # offset of the side information in the frame
+    main_data: int  # offset of what follows it
+    lengths: tuple[int, ...]  # how many bits of side information follow each part2_3_length in it, 12 bits each
 
     @property
     def samples(self) -> int:
         return 1152 if self.version == 3 else 576
-
-    @property
-    def main_data(self) -> int:
-        """Offset of the main data: side information is 17 or 32 bytes (MPEG-1), 9 or 17 (MPEG-2)."""
-        if self.version == 3:
-            return self.side + (17 if self.channels == 1 else 32)
-        return self.side + (9 if self.channels == 1 else 17)
 
 
 def read_stream(data: bytes) -> Mp3Stream:
@@ -82,7 +77,9 @@ def read_stream(data: bytes) -> Mp3Stream:
             break
         frames, total = frames + 1, total + current.size
         main_data_bits += 8 * (current.size - current.main_data)
-        coded_bits += _coded_bits(data, position, current)
+        side = int.from_bytes(data[position + current.side : position + current.main_data])
+        for following in current.lengths:
+            coded_bits += side >> following & 0xFFF
         position += current.size
     if not frames:
         raise ValueError("an MP3 file without a whole frame")
@@ -147,13 +144,22 @@ def _header(word: int) -> _Header | None:
         return None
     kbits = (MPEG1_BITRATES if version == 3 else MPEG2_BITRATES)[bitrate - 1]
     sample_rate = _SAMPLE_RATES[version][rate]
-    samples_a_slot = 144 if version == 3 else 72
+    channels = 1 if word >> 6 & 3 == 3 else 2
+    side = 4 if word >> 16 & 1 else 6  # a CRC of two bytes unless the protection bit is set
+    # Side information (11172-3, 2.4.1.7; 13818-3, 2.4.1.7) ends with what it says of each granule and channel: 59 bits of two
+    # granules in MPEG-1, 63 of one in MPEG-2, and each begins with part2_3_length.
+    if version == 3:
+        samples_a_slot, nbytes, granules, bits = 144, 17 if channels == 1 else 32, 2, 59
+    else:
+        samples_a_slot, nbytes, granules, bits = 72, 9 if channels == 1 else 17, 1, 63
     return _Header(
         version=version,
         sample_rate=sample_rate,
-        channels=1 if word >> 6 & 3 == 3 else 2,
+        channels=channels,
         size=samples_a_slot * 1000 * kbits // sample_rate + (word >> 9 & 1),
-        side=4 if word >> 16 & 1 else 6,  # a CRC of two bytes unless the protection bit is set
+        side=side,
+        main_data=side + nbytes,
+        lengths=tuple(bits * (i + 1) - 12 for i in range(granules * channels)),
     )
 
 
@@ -165,13 +171,3 @@ def _announced_frames(frame: bytes, header: _Header) -> int | None:
     if frame[36:40] == b"VBRI":  # Fraunhofer's tag stands at the same offset in all kinds of frames
         return int.from_bytes(frame[50:54])
     return None
-
-
-def _coded_bits(data: bytes, position: int, header: _Header) -> int:
-    """Sum of part2_3_length over the frame's granules and channels (11172-3, 2.4.1.7; 13818-3, 2.4.1.7)."""
-    side = int.from_bytes(data[position + header.side : position + header.main_data])
-    if header.version == 3:  # two granules of 59 bits a channel at the end of the side information
-        step, count = 59, 2 * header.channels
-    else:  # one granule of 63
-        step, count = 63, header.channels
-    return sum(side >> (step * (i + 1) - 12) & 0xFFF for i in range(count))

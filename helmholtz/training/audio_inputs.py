@@ -1,6 +1,6 @@
 """Audio as networks get it: clips decoded by the codec, as log-mel spectrograms.
 
-They are computed here, once a level and process, and not kept in the shards: `benchmarks/audio.py` shows what that costs.
+They are computed here, once a level and process, and not kept in the shards: `benchmarks/audio_steps.py` shows what that costs.
 """
 
 from __future__ import annotations
