@@ -10,6 +10,7 @@ than one small network needs. On a CPU, which one network fills, each does what 
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -71,14 +72,11 @@ class Trainer:
         return [tf.constant(np.stack(parts)) for parts in zip(*each, strict=True)]
 
 
-def _schedule(count: int, batch_size: int, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What one epoch is made of: int32 record numbers, [batches, batch_size] and [rest], and seeds [batches + 1, 2]."""
+def _schedule(count: int, batch_size: int, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+    """What one epoch is made of: int32 record numbers, [count], and a seed for each batch, [batches, 2]."""
     random = np.random.default_rng([seed, epoch])
     order = random.permutation(count).astype(np.int32)
-    batches = count // batch_size
-    full, rest = order[: batches * batch_size].reshape(batches, batch_size), order[batches * batch_size :]
-    seeds = random.integers(2**31, size=(batches + 1, 2), dtype=np.int32)
-    return full, rest, seeds
+    return order, random.integers(2**31, size=(math.ceil(count / batch_size), 2), dtype=np.int32)
 
 
 def _training_epoch(networks: Sequence[Network], records: Records, inputs: Inputs, training: Training) -> Any:
@@ -95,20 +93,21 @@ def _training_epoch(networks: Sequence[Network], records: Records, inputs: Input
         network.optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
         return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(_hits(truth, logits), tf.int32))
 
-    @tf.function(jit_compile=_compiles())  # type: ignore[untyped-decorator]  # no types
+    # Traced once for batches of every size, the last one being smaller: tracing takes longer than many small trials.
+    any_batch = tf.TensorSpec([len(networks), None], tf.int32), tf.TensorSpec([len(networks), 2], tf.int32)
+
+    @tf.function(jit_compile=_compiles(), input_signature=any_batch)  # type: ignore[untyped-decorator]  # no types
     def step(numbers: Any, seeds: Any) -> tuple[Any, Any]:
         found = [update(network, numbers[i], seeds[i]) for i, network in enumerate(networks)]
         losses, hits = zip(*found, strict=True)
         return tf.stack(losses), tf.stack(hits)
 
     @tf.function  # type: ignore[untyped-decorator]  # no types
-    def epoch(full: Any, rest: Any, seeds: Any) -> tuple[Any, Any]:
+    def epoch(orders: Any, seeds: Any) -> tuple[Any, Any]:
         losses, hits = tf.zeros(len(networks)), tf.zeros(len(networks), tf.int32)
-        for number in tf.range(full.shape[1]):
-            batch_losses, batch_hits = step(full[:, number], seeds[:, number])
-            losses, hits = losses + batch_losses, hits + batch_hits
-        if rest.shape[1]:  # decided while tracing: the smaller batch has a step of its own
-            batch_losses, batch_hits = step(rest, seeds[:, -1])
+        for number in tf.range(seeds.shape[1]):
+            start, end = number * training.batch_size, (number + 1) * training.batch_size
+            batch_losses, batch_hits = step(orders[:, start:end], seeds[:, number])
             losses, hits = losses + batch_losses, hits + batch_hits
         return losses, hits
 
@@ -125,27 +124,24 @@ def _optimizer(training: Training) -> Any:
 def _evaluation(model: Any, inputs: Inputs) -> Callable[[Records], tuple[float, np.ndarray]]:
     """A function of records to their mean loss and which of them are right (bool [records]) under the present weights."""
 
-    @tf.function(jit_compile=_compiles())  # type: ignore[untyped-decorator]  # no types
+    # Likewise, both are traced once.
+    some, theirs = tf.TensorSpec([None, *inputs.shape], inputs.dtype), tf.TensorSpec([None], tf.int32)
+
+    @tf.function(jit_compile=_compiles(), input_signature=(some, theirs))  # type: ignore[untyped-decorator]  # no types
     def step(batch: Any, truth: Any) -> tuple[Any, Any]:
         logits = model(inputs.scaled(batch), training=False)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(truth, logits)
         return tf.reduce_sum(losses), _hits(truth, logits)
 
-    @tf.function  # type: ignore[untyped-decorator]  # no types
+    @tf.function(input_signature=(some, theirs))  # type: ignore[untyped-decorator]  # no types
     def totals(kept: Any, labels: Any) -> tuple[Any, Any]:
-        batches, loss = kept.shape[0] // EVALUATION_BATCH, tf.constant(0.0)
-        hits = tf.TensorArray(tf.bool, size=batches, element_shape=[EVALUATION_BATCH])
+        loss, batches = tf.constant(0.0), -(-tf.size(labels) // EVALUATION_BATCH)
+        hits = tf.TensorArray(tf.bool, size=batches, element_shape=[None], infer_shape=False)
         for number in tf.range(batches):
-            start = number * EVALUATION_BATCH
-            batch = tf.ensure_shape(kept[start : start + EVALUATION_BATCH], [EVALUATION_BATCH, *kept.shape[1:]])
-            batch_loss, batch_hits = step(batch, labels[start : start + EVALUATION_BATCH])
+            start, end = number * EVALUATION_BATCH, (number + 1) * EVALUATION_BATCH
+            batch_loss, batch_hits = step(kept[start:end], labels[start:end])
             loss, hits = loss + batch_loss, hits.write(number, batch_hits)
-        right = tf.reshape(hits.stack(), [-1])
-        if kept.shape[0] % EVALUATION_BATCH:
-            rest = batches * EVALUATION_BATCH
-            batch_loss, batch_hits = step(kept[rest:], labels[rest:])
-            loss, right = loss + batch_loss, tf.concat([right, batch_hits], 0)
-        return loss, right
+        return loss, hits.concat()
 
     def evaluate(records: Records) -> tuple[float, np.ndarray]:
         loss, right = totals(records.inputs, records.labels)
