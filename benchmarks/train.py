@@ -35,7 +35,7 @@ from helmholtz.training.loop import Trainer
 from helmholtz.training.trial_log import write_scalars
 from helmholtz.trials import Trial
 
-COUNT = 1_920
+COUNT = 1_280
 BATCH = 128
 EPOCHS = 1
 BUDGET = Training(epochs=EPOCHS, batch_size=BATCH)
