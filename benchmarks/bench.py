@@ -1,6 +1,6 @@
 """Runs all benchmarks one after the other and writes their table.
 
-Half an hour to three quarters on two cores, and 7 GB of disk; leave the machine alone.
+About half an hour on two cores, and 7 GB of disk; leave the machine alone.
 
     python benchmarks/bench.py --write docs/performance.md --json build/bench.json
 

@@ -89,6 +89,10 @@ def test_detectable_is_finite_at_the_ends(seeds: int, confidence: float) -> None
     assert 0 < detectable(seeds, 0.003, confidence) < 10
 
 
+def test_detectable_is_found_where_steps_of_a_millionth_are_lost_in_rounding() -> None:
+    assert 1e11 < detectable(2, 1.0, 1 - 1e-12) < 1e12
+
+
 def test_seeds_needed_is_the_fewest() -> None:
     n = seeds_needed(0.004, MARGIN, CONFIDENCE)
     assert n is not None

@@ -68,7 +68,7 @@ def test_a_payload_that_does_not_decode_names_its_record(tmp_path: Path, bad: by
 def test_what_does_not_fit_in_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = LocalStore(str(tmp_path))
     manifest = make_level(store).model_copy(update={"medium": "audio"})
-    monkeypatch.setattr(data, "available_memory", lambda: 500_000)
+    monkeypatch.setattr(data, "available_memory", lambda: 800_000)
     with pytest.raises(TrainingError, match=f"takes {18 * 96 * 52 * 4:,} bytes decoded at 96x52, .* lower mp3.seconds"):
         load_level(store, manifest, INPUTS)
 

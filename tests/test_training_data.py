@@ -295,6 +295,7 @@ def test_a_split_without_records_is_refused(store: LocalStore) -> None:
         load_level(store, manifest.model_copy(update={"splits": splits}), ImageInputs(CODEC, 8))
 
 
+@pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="a GPU has memory of its own")
 @pytest.mark.parametrize("shape", [(1,), (7, 5, 3), (2, 0, 3), (3, 96, 17, 1)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_a_tensor_shares_the_memory_of_what_was_decoded(shape: tuple[int, ...], dtype: type[np.generic]) -> None:
@@ -310,10 +311,10 @@ def test_a_tensor_shares_the_memory_of_what_was_decoded(shape: tuple[int, ...], 
 def test_what_does_not_fit_in_memory_is_refused(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = make_level(store, 6)
     needed = 3 * 6 * 8 * 8 * 3
-    monkeypatch.setattr(data, "available_memory", lambda: needed * 3 // 2)
+    monkeypatch.setattr(data, "available_memory", lambda: needed * 2)
     with pytest.raises(TrainingError, match=f"takes {needed:,} bytes decoded at 8x8, .* lower training.input_size"):
         load_level(store, manifest, ImageInputs(CODEC, 8))
-    monkeypatch.setattr(data, "available_memory", lambda: needed * 2)
+    monkeypatch.setattr(data, "available_memory", lambda: needed * 3)
     load_level(store, manifest, ImageInputs(CODEC, 8))
 
 

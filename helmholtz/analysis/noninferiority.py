@@ -255,7 +255,7 @@ def _noncentrality(n: int, confidence: float) -> float:
         return float(weights @ special.gammainc(degrees / 2, degrees * largest**2 / 2))
 
     low, high = 0.0, 4 * critical + 4
-    while high - low > 1e-6:
+    while high - low > 1e-6 * high:  # relative: two seeds shift by millions at high confidence
         middle = (low + high) / 2
         low, high = (middle, high) if power(middle) < POWER else (low, middle)
     return high

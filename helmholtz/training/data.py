@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from helmholtz.storage import Store
     from helmholtz.training.inputs import Inputs
 
-MEMORY_SHARE = 0.6  # of the available memory that a decoded level may take
+MEMORY_SHARE = 0.4  # of the available memory that a decoded level may take: another may be loaded beside it
 _READ_BATCH = 256  # records
 _READ_BYTES = 1 << 26  # of payloads, after which a batch ends
 _ALIGNED = 64  # bytes: TensorFlow's own memory begins at such addresses
