@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ import tensorflow as tf
 from helmholtz.experiment import Training
 from helmholtz.training import loop
 from helmholtz.training.architectures import build
-from helmholtz.training.data import TrainingData
+from helmholtz.training.data import Records, TrainingData
 from helmholtz.training.fit import EpochMetrics, Fit
+from helmholtz.training.image_inputs import ImageInputs
 from helmholtz.training.loop import Trainer
 from tests.tiny_training import CLASSES, INPUTS, SIDE, SIZES, TINY, alone, fitted, tiny_data
 
@@ -238,3 +240,22 @@ def test_a_seed_after_others_is_as_if_it_were_the_first(training: Training) -> N
     assert (result.test_loss, result.best_epoch) == (wanted.test_loss, wanted.best_epoch)
     for got, expected in zip(trainer.networks[0].model.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(got, expected)
+
+
+def test_a_step_is_traced_once_for_batches_of_every_size() -> None:
+    traced = []
+
+    class Watched(ImageInputs):
+        def augment(self, records: Any, seed: Any) -> Any:
+            traced.append(records.shape)
+            return super().augment(records, seed)
+
+        def scaled(self, records: Any) -> Any:
+            traced.append(records.shape)
+            return super().scaled(records)
+
+    data, training = tiny_data(), TINY.model_copy(update={"batch_size": 25})  # 60 records: 25, 25 and 10
+    trainer = Trainer([build("image", "A", (SIDE, SIDE, 3), CLASSES)], data, Watched(INPUTS.codec, SIDE), training)
+    trainer.fit([Fit(0)])
+    trainer.networks[0].evaluate(Records(data.test.inputs[:7], data.test.labels[:7]))
+    assert len(traced) == 3  # augmented, scaled to train and to evaluate
